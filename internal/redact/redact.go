@@ -1,0 +1,155 @@
+// Package redact takes secrets out of text that came from a server, before
+// anything else sees it. A typed detector per kind of secret replaces what it
+// finds by a mark, "[redacted:<kind>]", and leaves the rest readable.
+//
+// It recognises secrets by their shape or by the word beside them; a password
+// that stands alone on a line looks like any other word and stays, unless it
+// was named to New. Feed it whole outputs: a secret cut in two is two harmless
+// looking halves. Redact first, truncate after.
+package redact
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/url"
+	"regexp"
+	"slices"
+)
+
+const (
+	// minKnown is the shortest known secret that is searched for. Shorter ones
+	// would tear ordinary words apart and hide more than they protect.
+	minKnown = 4
+	// longestMark bounds "[redacted:" + kind + "]".
+	longestMark = 32
+)
+
+// Redactor replaces secrets by marks. It is safe for concurrent use.
+type Redactor struct {
+	known  [][]byte
+	search *literalSearch
+	mark   *regexp.Regexp
+}
+
+// New returns a Redactor for the built-in kinds of secret and for the given
+// known ones, which are found wherever they stand, also URL- and JSON-escaped.
+// Known secrets of fewer than four bytes are not searched for.
+func New(extra ...string) *Redactor {
+	ds := detectors()
+	r := &Redactor{search: newLiteralSearch(ds), mark: regexp.MustCompile(`^\[redacted:[a-z_]{1,20}\]`)}
+	for _, secret := range extra {
+		r.addKnown(secret, ds)
+	}
+	// The longest first, so that a secret which contains another goes whole.
+	slices.SortFunc(r.known, func(a, b []byte) int { return len(b) - len(a) })
+	return r
+}
+
+func (r *Redactor) addKnown(secret string, ds []detector) {
+	forms := []string{secret, url.QueryEscape(secret), url.PathEscape(secret)}
+	if quoted, err := json.Marshal(secret); err == nil {
+		forms = append(forms, string(quoted[1:len(quoted)-1]))
+	}
+	for _, form := range forms {
+		b := []byte(form)
+		inMark := bytes.Contains(mark("known"), b) || // it would be found again in every mark
+			slices.ContainsFunc(ds, func(d detector) bool { return bytes.Contains(mark(d.kind), b) })
+		if len(b) < minKnown || inMark || slices.ContainsFunc(r.known, func(have []byte) bool { return bytes.Equal(have, b) }) {
+			continue
+		}
+		r.known = append(r.known, b)
+	}
+}
+
+func mark(kind string) []byte { return []byte("[redacted:" + kind + "]") }
+
+// Redact returns text with every recognised secret replaced by its mark. It
+// never changes its argument, returns it as it is when nothing was found, and
+// leaves its own results alone.
+func (r *Redactor) Redact(text []byte) []byte {
+	out, _ := r.redact(text)
+	return out
+}
+
+// Count returns how many secrets of each kind Redact would replace in text.
+func (r *Redactor) Count(text []byte) map[string]int {
+	_, hits := r.redact(text)
+	return hits
+}
+
+// redact looks again until nothing is found: a mark can make a neighbour
+// recognisable. It ends, because each pass leaves fewer bytes outside marks, or
+// merges marks.
+func (r *Redactor) redact(text []byte) ([]byte, map[string]int) {
+	hits := map[string]int{}
+	for _, secret := range r.known {
+		if n := bytes.Count(text, secret); n > 0 {
+			hits["known"] += n
+			text = bytes.ReplaceAll(text, secret, mark("known"))
+		}
+	}
+	for changed := true; changed; {
+		text, changed = r.pass(text, hits)
+	}
+	return text, hits
+}
+
+// pass walks over the text once and replaces what it finds.
+func (r *Redactor) pass(text []byte, hits map[string]int) (out []byte, changed bool) {
+	var built []byte
+	last := 0 // text up to here is in built
+	for at := 0; ; {
+		i, candidates := r.search.next(text, at)
+		if candidates == nil {
+			break
+		}
+		at = i + 1
+		if _, end, inside := r.markAround(text, i); inside {
+			at = end
+			continue
+		}
+		for _, d := range candidates {
+			from, to, found := d.find(text, i, last)
+			if !found {
+				continue
+			}
+			from, to = r.withoutHalfMarks(text, from, to)
+			if from >= to || len(r.mark.Find(text[from:to])) == to-from {
+				continue
+			}
+			built = append(built, text[last:from]...)
+			built = append(built, mark(d.kind)...)
+			hits[d.kind]++
+			last, at = to, max(to, at)
+			break
+		}
+	}
+	if built == nil {
+		return text, false
+	}
+	return append(built, text[last:]...), true
+}
+
+// withoutHalfMarks moves the ends of a secret out of marks they cut: a mark is
+// never torn apart.
+func (r *Redactor) withoutHalfMarks(text []byte, from, to int) (int, int) {
+	if _, end, ok := r.markAround(text, from); ok {
+		from = end
+	}
+	if _, end, ok := r.markAround(text, to); ok {
+		to = end
+	}
+	return from, to
+}
+
+// markAround returns the mark that has at strictly inside it.
+func (r *Redactor) markAround(text []byte, at int) (start, end int, ok bool) {
+	low := max(0, at-longestMark)
+	i := bytes.LastIndexByte(text[low:at], '[')
+	if i < 0 {
+		return 0, 0, false
+	}
+	start = low + i
+	end = start + len(r.mark.Find(text[start:min(len(text), start+longestMark)]))
+	return start, end, end > at
+}

@@ -1,0 +1,194 @@
+package redact_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/secondline-ops/secondline/internal/redact"
+)
+
+func TestRedactsEveryKindAndKeepsTheRest(t *testing.T) {
+	t.Parallel()
+	key := "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAA\nQyNTUxOQAAACB\n-----END OPENSSH PRIVATE KEY-----"
+	jwt := "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
+	for _, c := range []struct{ name, in, want string }{
+		{"key block", "a\n" + key + "\nb", "a\n-----BEGIN OPENSSH PRIVATE KEY-----[redacted:private_key]-----END OPENSSH PRIVATE KEY-----\nb"},
+		{"key block without its end", "a\n-----BEGIN RSA PRIVATE KEY-----\nMIIEow\nxyz", "a\n-----BEGIN RSA PRIVATE KEY-----[redacted:private_key]"},
+		{"key block without its begin", "b3BlbnNzaC1rZXktdjEAAAAA\nQyNTUxOQ==\n-----END RSA PRIVATE KEY-----\nb", "[redacted:private_key]\n-----END RSA PRIVATE KEY-----\nb"},
+		{"key block in JSON", `{"k":"-----BEGIN PRIVATE KEY-----\nMII\n-----END PRIVATE KEY-----\n","a":1}`, `{"k":"-----BEGIN PRIVATE KEY-----[redacted:private_key]-----END PRIVATE KEY-----\n","a":1}`},
+		{"age", "AGE-SECRET-KEY-1QQPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L", "[redacted:private_key]"},
+		{"environment", "PGPASSWORD=hun&ter,2;x next", "PGPASSWORD=[redacted:assignment] next"},
+		{"yaml", "  db_password: 'two words' # c", "  db_password: '[redacted:assignment]' # c"},
+		{"json", `{"password": "a\"b c","user":"u"}`, `{"password": "[redacted:assignment]","user":"u"}`},
+		{"json number", `{"token":12345,"user":"u"}`, `{"token":[redacted:assignment],"user":"u"}`},
+		{"json null", `{"token":null,"secret":false,"user":"u"}`, `{"token":null,"secret":false,"user":"u"}`},
+		{"php", `$db["password"] = "x1";`, `$db["password"] = "[redacted:assignment]";`},
+		{"hash", `:api_key => "x1"`, `:api_key => "[redacted:assignment]"`},
+		{"flag", "app --db-password s3cr3t --verbose", "app --db-password [redacted:assignment] --verbose"},
+		{"flag with equals", "app --token=s3cr3t -v", "app --token=[redacted:assignment] -v"},
+		{"ado", "Server=db;Password=x1;", "Server=db;Password=[redacted:assignment]"},
+		{"xml", "<db><password>x1</password></db>", "<db><password>[redacted:assignment]</password></db>"},
+		{"xml with attribute", `<password enc="no">x1</password>`, `<password enc="no">[redacted:assignment]</password>`},
+		{"url", "postgres://app:p@ss:w@db1:5432/x?sslmode=off", "postgres://app:[redacted:url]@db1:5432/x?sslmode=off"},
+		{"redis url", "redis://:x1@cache", "redis://:[redacted:url]@cache"},
+		{"token as user", "https://abcdefghijklmnopqrstuvwx@host/", "https://[redacted:url]@host/"},
+		{"slack hook", "https://hooks.slack.com/services/T0/B0/xyz", "https://hooks.slack.com/services/[redacted:url]"},
+		{"bearer header", "> Authorization: Bearer abc.def\r\n> Host: x", "> Authorization: [redacted:authorization]\r\n> Host: x"},
+		{"basic header in curl", `curl -H 'Authorization: Basic dTpw' http://x`, `curl -H 'Authorization: [redacted:authorization]' http://x`},
+		{"bearer alone", "used bearer abcdefgh12345", "used bearer [redacted:bearer]"},
+		{"cookie", "Set-Cookie: sid=abc; Path=/\nx", "Set-Cookie: [redacted:cookie]\nx"},
+		{"aws", "key AKIAIOSFODNN7EXAMPLE used", "key [redacted:aws_key] used"},
+		{"aws secret", "aws_secret_access_key = wJalrXUtnFEMI/K7MDENG", "aws_secret_access_key = [redacted:assignment]"},
+		{"github", "git: ghp_abcdefghijklmnopqrstuvwxyz0123", "git: [redacted:token]"},
+		{"gitlab", "glpat-abcdefghij0123456789", "[redacted:token]"},
+		{"slack", "xoxb-123456789012-abcdef", "[redacted:token]"},
+		{"jwt", "got " + jwt + ".", "got [redacted:jwt]."},
+		{"shadow", "root:$y$j9T$abc/DEF$0123456789:19000:0", "root:[redacted:password_hash]:19000:0"},
+		{"shadow sha512", "u:$6$salt$hashhashhash:1", "u:[redacted:password_hash]:1"},
+		{"scram", "SCRAM-SHA-256$4096:abc==$def=:ghi=", "[redacted:password_hash]"},
+		{"go dsn", "app:pa:ss@tcp(db1:3306)/x", "app:[redacted:dsn]@tcp(db1:3306)/x"},
+		{"sshpass", "sshpass -p x1 ssh host", "sshpass -p [redacted:command_line] ssh host"},
+		{"curl", "curl -s -u bob:x1 http://h", "curl -s -u bob:[redacted:command_line] http://h"},
+		{"two in one command", `curl -H "X-Auth-Token: x9" -u bob:x1`, `curl -H "X-Auth-Token: [redacted:assignment] -u bob:[redacted:command_line]`},
+		{"mysql", "mysqldump -uroot -px1 shop", "mysqldump -uroot -p[redacted:command_line] shop"},
+		{"netrc", "machine h login u password x1", "machine h login u password [redacted:command_line]"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			got := string(redact.New().Redact([]byte(c.in)))
+			if got != c.want {
+				t.Errorf("\n got %q\nwant %q", got, c.want)
+			}
+		})
+	}
+}
+
+// What a diagnosis reads must survive: these lines hold no secret.
+func TestLeavesOrdinaryLinesAlone(t *testing.T) {
+	t.Parallel()
+	for _, line := range []string{
+		"Failed password for invalid user admin from 10.0.0.9 port 4022 ssh2",
+		"PasswordAuthentication no", "PasswordAuthentication=no", "max_tokens=5",
+		"passwd:         files systemd", "PWD=/root", "OLDPWD=/var/lib/x",
+		"root:x:0:0:root:/root:/bin/bash", "/dev/sda1 / ext4 rw,errors=remount-ro 0 1",
+		"net.ipv4.tcp_syncookies = 1", "bypass: on", "http://host:8080/a?b=c", "see https://example.org/a:b@c",
+		"pam_unix(cron:session): session opened for user root(uid=0) by (uid=0)",
+		"tcp LISTEN 0 4096 127.0.0.1:5432 users:((\"postgres\",pid=12,fd=3))", "", "\x00\xff\xfe",
+	} {
+		in := []byte(line)
+		if got := redact.New().Redact(in); string(got) != line {
+			t.Errorf("got %q, want %q", got, line)
+		}
+	}
+}
+
+func TestRemovesKnownSecretsInTheirEscapedForms(t *testing.T) {
+	t.Parallel()
+	r := redact.New(`p"w/d 1`, "ab", "known", "long-secret-2", "secret-2")
+	in := `x p"w/d 1 y p%22w%2Fd+1 z p\"w/d 1 ab known long-secret-2`
+	got := string(r.Redact([]byte(in)))
+	want := `x [redacted:known] y [redacted:known] z [redacted:known] ab known [redacted:known]`
+	if got != want {
+		t.Errorf("\n got %q\nwant %q", got, want)
+	}
+}
+
+func TestCountsByKind(t *testing.T) {
+	t.Parallel()
+	got := redact.New("swordfish").Count([]byte("password=a token=b swordfish http://u:p@h\n"))
+	if fmt.Sprint(got) != "map[assignment:2 known:1 url:1]" {
+		t.Errorf("got %v", got)
+	}
+}
+
+// An attacker who writes a mark before a secret must not hide it.
+func TestMarksInTheInputHideNothing(t *testing.T) {
+	t.Parallel()
+	got := string(redact.New().Redact([]byte("password=[redacted:url]hunter22 token=[redacted:url]")))
+	if strings.Contains(got, "hunter22") {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestSecretIsNeverPrinted(t *testing.T) {
+	t.Parallel()
+	s := redact.Secret("hunter2")
+	var log strings.Builder
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("used", "secret", s, "in", struct{ S redact.Secret }{s})
+	js, err := json.Marshal(map[string]any{"a": []redact.Secret{s}, "b": &s})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := log.String() + string(js) + fmt.Sprintf("%s %v %+v %#v %q %x %d %T", s, s, struct{ S redact.Secret }{s}, s, s, s, s, s) + fmt.Sprint(&s)
+	if strings.Contains(out, "hunter2") || strings.Contains(out, "68756e74") {
+		t.Errorf("printed: %s", out)
+	}
+	if s.Reveal() != "hunter2" {
+		t.Error("Reveal does not return the secret")
+	}
+	var back redact.Secret
+	if err := json.Unmarshal([]byte(`"x1"`), &back); err != nil || back.Reveal() != "x1" {
+		t.Errorf("got %v, %v", back.Reveal(), err)
+	}
+}
+
+func FuzzRedact(f *testing.F) {
+	for _, seed := range []string{
+		"", "password=", "a://b:c@d", "-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----", "Authorization: x", "cookie=1", "eyJabcdefghi.x", "$6$abcdefghij",
+		"curl -H 'token: x' -u a:b", "login token=x password y", "mysql -h mysql -px -py", "[redacted:url][redacted:token]", "pwd=/a/pwd=/b", "u:p@tcp(@tcp(", `"password":["a"`,
+		"\"secret\\\":\\\"", "http://[redacted:url]@x:y@z", "<password a><password>x<",
+	} {
+		f.Add([]byte(seed), uint8(0))
+		f.Add([]byte(seed+"\n"), uint8(3))
+	}
+	r := redact.New("known-secret")
+	const planted = "Zq9xPlanted7secretV"
+	frames := []string{
+		"\npassword=%s\n", "\n{\"api_key\":\"%s\"}\n", "\nhttps://u:%s@host/\n", "\nAuthorization: Bearer %s\n", "\nSet-Cookie: s=%s\n",
+		"\n-----BEGIN PRIVATE KEY-----\n%s\n-----END PRIVATE KEY-----\n", "\napp --client-secret %s\n", "\nghp_%sAAAA\n", "\nu:$6$%s$abcdefgh:1\n", "\nroot:%s@tcp(h)/d\n",
+		"\nsshpass -p %s x\n", "\nAWS_SECRET_ACCESS_KEY=%s\n", "\n<password>%s</password>\n",
+	}
+	f.Fuzz(func(t *testing.T, text []byte, frame uint8) {
+		in := fmt.Appendf(nil, "%s"+frames[int(frame)%len(frames)]+"%s", text, planted, text)
+		before := string(in)
+		out := r.Redact(in)
+		if string(in) != before {
+			t.Fatal("the argument was changed")
+		}
+		if strings.Contains(string(out), planted) && !strings.Contains(string(text), planted) {
+			t.Fatalf("planted secret in %q", out)
+		}
+		if again := r.Redact(out); string(again) != string(out) {
+			t.Fatalf("not idempotent:\n%q\n%q", out, again)
+		}
+	})
+}
+
+func BenchmarkRedactLog(b *testing.B) {
+	line := "Jan 02 03:04:05 db1 postgres[812]: connection authorized: user=app database=orders application_name=web SSL enabled\n"
+	text := []byte(strings.Repeat(line, 8000) + "password=hunter2\n")
+	r := redact.New("known-secret")
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		r.Redact(text)
+	}
+}
+
+// Lines made to be slow must cost no more than their length.
+func BenchmarkRedactHostile(b *testing.B) {
+	for name, unit := range map[string]string{
+		"many": "pwd=/a mysql token:http://a: ", "mysql": "mysql -mysql ", "keys": "PRIVATE KEY ", "scheme": "a", "flags": "-a", "names": "token", "colons": "a:", "jwt": "eyJ-", "dsn": "@tcp(", "begin": "-----BEGIN PRIVATE KEY-----\n", "end": "a\n-----END PRIVATE KEY", "xml": "password ",
+	} {
+		b.Run(name, func(b *testing.B) {
+			text := []byte(strings.Repeat(unit, 1<<20/len(unit)) + "://u:[redacted:url]@h -p[redacted:url] --password [redacted:url] x:[redacted:url]@tcp(")
+			r := redact.New()
+			b.SetBytes(int64(len(text)))
+			for b.Loop() {
+				r.Redact(text)
+			}
+		})
+	}
+}
