@@ -1,0 +1,44 @@
+package causes_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/secondline-ops/secondline/diagnostics"
+	"github.com/secondline-ops/secondline/diagnostics/causes"
+	"github.com/secondline-ops/secondline/diagnostics/linux"
+)
+
+func catalogue(t *testing.T) (*diagnostics.Catalogue, *diagnostics.ProbeSet) {
+	t.Helper()
+	probes, err := diagnostics.NewProbeSet(linux.Probes(time.Now))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cat, err := diagnostics.LoadCatalogue(causes.FS(), probes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cat, probes
+}
+
+func TestEveryCauseCompilesAgainstTheBuiltInProbes(t *testing.T) {
+	t.Parallel()
+	cat, probes := catalogue(t)
+	if got := len(cat.All()); got != 8 {
+		t.Errorf("%d causes, want 8", got)
+	}
+	for _, c := range cat.All() {
+		if c.File != c.ID+".yaml" {
+			t.Errorf("cause %s is in %s", c.ID, c.File)
+		}
+		if len(c.Never) == 0 || len(c.Sources) == 0 || c.Symptoms.Hold == 0 {
+			t.Errorf("%s lacks a never-list, sources or a hold", c.ID)
+		}
+		for _, n := range c.Next {
+			if _, err := probes.Find(n.Probe); err != nil {
+				t.Errorf("%s: next: %v", c.ID, err)
+			}
+		}
+	}
+}
