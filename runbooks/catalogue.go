@@ -1,0 +1,138 @@
+package runbooks
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/secondline-ops/secondline/internal/fault"
+)
+
+// MaxRunbooks bounds how many files a catalogue takes.
+const MaxRunbooks = 2000
+
+// Catalogue is a set of runbooks with unique names. It does not change after
+// it was loaded and is safe for concurrent use.
+type Catalogue struct {
+	byName map[string]*Runbook
+	names  []string // sorted
+}
+
+// LoadCatalogue parses every .yaml and .yml file below the root of fsys. It
+// reports the mistakes of all files at once, and takes none when there are any:
+// half a catalogue would act differently from the one that was reviewed.
+func LoadCatalogue(fsys fs.FS, o ParseOptions) (*Catalogue, error) {
+	c := &Catalogue{byName: map[string]*Runbook{}}
+	files, err := listFiles(fsys)
+	if err != nil {
+		return nil, err
+	}
+	var errs []error
+	for _, file := range files {
+		rb, err := loadFile(fsys, file, o)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if err := c.add(rb); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	slices.Sort(c.names)
+	return c, nil
+}
+
+// NewCatalogue returns the catalogue of the runbooks, which may come from
+// several folders. A name that is there twice is refused.
+func NewCatalogue(list []*Runbook) (*Catalogue, error) {
+	c := &Catalogue{byName: map[string]*Runbook{}}
+	var errs []error
+	for _, rb := range list {
+		errs = append(errs, c.add(rb))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	slices.Sort(c.names)
+	return c, nil
+}
+
+func (c *Catalogue) add(rb *Runbook) error {
+	if first, ok := c.byName[rb.Name]; ok {
+		return fault.New(fault.Conflict, "%s: runbook %s is already in %s", rb.File, rb.Name, first.File)
+	}
+	c.byName[rb.Name] = rb
+	c.names = append(c.names, rb.Name)
+	return nil
+}
+
+func listFiles(fsys fs.FS) ([]string, error) {
+	var files []string
+	err := fs.WalkDir(fsys, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		hidden := strings.HasPrefix(entry.Name(), ".") && name != "."
+		if entry.IsDir() && hidden {
+			return fs.SkipDir
+		}
+		if ext := path.Ext(name); entry.IsDir() || hidden || ext != ".yaml" && ext != ".yml" {
+			return nil
+		}
+		if len(files) == MaxRunbooks {
+			return fault.New(fault.TooLarge, "catalogue has more than %d runbooks", MaxRunbooks)
+		}
+		files = append(files, name)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list runbooks: %w", err)
+	}
+	return files, nil
+}
+
+func loadFile(fsys fs.FS, name string, o ParseOptions) (_ *Runbook, err error) {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("open runbook: %w", err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	data, err := io.ReadAll(io.LimitReader(f, MaxFileBytes+1)) // one more than allowed, so that Parse refuses it
+	if err != nil {
+		return nil, fmt.Errorf("read runbook %s: %w", name, err)
+	}
+	return Parse(name, data, o)
+}
+
+// Find returns the runbook of the name.
+func (c *Catalogue) Find(name string) (*Runbook, bool) {
+	rb, ok := c.byName[name]
+	return rb, ok
+}
+
+// ForCause returns the runbooks that cure the cause, by name.
+func (c *Catalogue) ForCause(id string) []*Runbook {
+	found := []*Runbook{}
+	for _, rb := range c.All() {
+		if slices.Contains(rb.Cures, id) {
+			found = append(found, rb)
+		}
+	}
+	return found
+}
+
+// All returns every runbook, by name.
+func (c *Catalogue) All() []*Runbook {
+	all := make([]*Runbook, 0, len(c.names))
+	for _, name := range c.names {
+		all = append(all, c.byName[name])
+	}
+	return all
+}

@@ -1,0 +1,115 @@
+package runbooks
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/secondline-ops/secondline/internal/expr"
+	"github.com/secondline-ops/secondline/internal/yamlx"
+)
+
+// env returns the environment of a scope, made once for the inputs and probes
+// that are known so far.
+func (p *parser) env(scope Scope) (*expr.Env, error) {
+	if env, ok := p.envs[scope]; ok {
+		return env, nil
+	}
+	env, err := newEnv(scope, p.rb.Inputs, p.probes)
+	if err == nil {
+		p.envs[scope] = env
+	}
+	return env, err
+}
+
+// condition checks an expression that is true, false or cannot tell.
+func (p *parser) condition(n *yamlx.Node, scope Scope) (string, bool) {
+	_, ok := p.compile(n, scope, expr.Bool)
+	text, _ := n.Scalar()
+	return text, ok
+}
+
+// conditionOnProbes checks a condition of the step's outcome, which must
+// measure something: an expression without a probe is true whatever happened.
+func (p *parser) conditionOnProbes(n *yamlx.Node, rule string) (string, bool) {
+	program, ok := p.compile(n, ScopeOutcome, expr.Bool)
+	if !ok {
+		return "", false
+	}
+	text, _ := n.Scalar()
+	for _, f := range p.probes {
+		if slices.Contains(program.Vars(), f.Name) {
+			return text, true
+		}
+	}
+	p.fail(n, rule, "%s reads no probe, so it measures nothing", text)
+	return text, false
+}
+
+func (p *parser) compile(n *yamlx.Node, scope Scope, want expr.Type) (*expr.Program, bool) {
+	text, ok := n.Scalar()
+	if !ok || text == "" {
+		p.fail(n, RuleExpression, "an expression is expected")
+		return nil, false
+	}
+	env, err := p.env(scope)
+	if err != nil {
+		p.fail(n, RuleExpression, "%v", err)
+		return nil, false
+	}
+	program, err := env.Compile(text, want)
+	if err != nil {
+		p.add(expressionError(n, err))
+		return nil, false
+	}
+	return program, true
+}
+
+// template checks text with ${...} in it. Only a list input that stands alone
+// may give something else than text.
+func (p *parser) template(n *yamlx.Node) (string, bool) {
+	text, ok := n.Scalar()
+	if !ok {
+		p.fail(n, RuleExpression, "a value is expected")
+		return "", false
+	}
+	env, err := p.env(ScopeTemplate)
+	if err != nil {
+		p.fail(n, RuleExpression, "%v", err)
+		return "", false
+	}
+	checked := text
+	if _, list := (&StepContext{Inputs: p.rb.Inputs}).ListInput(text); !list {
+		checked += " " // an expression that is the whole template may give anything, one that is a part must give text
+	}
+	if _, err := env.CompileTemplate(checked); err != nil {
+		p.add(expressionError(n, err))
+		return "", false
+	}
+	return text, true
+}
+
+// templates checks every scalar of an action's part.
+func (p *parser) templates(n *yamlx.Node) bool {
+	if n.Kind() == yamlx.Scalar {
+		_, ok := p.template(n)
+		return ok
+	}
+	good := true
+	for _, item := range n.Items() {
+		good = p.templates(item) && good
+	}
+	for _, key := range n.Keys() {
+		good = p.templates(at(n, key)) && good
+	}
+	return good
+}
+
+// expressionError gives an error of internal/expr its place inside n.
+func expressionError(n *yamlx.Node, err error) *yamlx.Error {
+	if e, ok := errors.AsType[*expr.Error](err); ok {
+		out := n.ErrorWithin(e.Line, e.Column, e.Message).WithRule(RuleExpression)
+		out.Hint = e.Hint
+		return out
+	}
+	return n.Errorf("%v", err).WithRule(RuleExpression)
+}

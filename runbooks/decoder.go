@@ -1,0 +1,66 @@
+package runbooks
+
+import (
+	"strings"
+
+	"github.com/secondline-ops/secondline/internal/expr"
+	"github.com/secondline-ops/secondline/internal/yamlx"
+)
+
+// Decoder turns an action's part of a step into the action's own typed form,
+// when the runbook is loaded. A new action is one package with a Decoder, and
+// one line in the list of actions.
+//
+// Duties: refuse unknown fields, undefined names and wrong types with the
+// position in the file (n.Errorf); compile every template with the context, so
+// that nothing can be undefined at run time; touch no server.
+type Decoder interface {
+	// Name is the key of the action in a step: "run", "unit", "cleanup".
+	Name() string
+	// Decode reads the value under that key.
+	Decode(n *yamlx.Node, c *StepContext) (Decoded, error)
+}
+
+// Decoded is what an action says about one step that uses it.
+type Decoded struct {
+	With             any    // the action's own form; becomes Step.With
+	Effect           Effect // the least effect of this use, which the step may raise and not lower; "" leaves it to the step, whose default is Write
+	OwnVerify        bool   // the action checks its own result, so that the step needs no verify.that
+	OwnUndo          bool   // the action can take its own change back
+	DestroysEvidence bool   // restart, kill, truncate, delete: the step must say what it preserves
+	Repeat           Repeat // what to do when the outcome is unknown, unless the step says otherwise
+}
+
+// StepContext is what a decoder knows about the runbook around its step.
+type StepContext struct {
+	StepID string
+	Env    *expr.Env // what templates may read: inputs, entity and target; every scalar of the part was checked in it before
+	Inputs []Input
+}
+
+// Input returns the declared input of the name.
+func (c *StepContext) Input(name string) (Input, bool) {
+	for _, in := range c.Inputs {
+		if in.Name == name {
+			return in, true
+		}
+	}
+	return Input{}, false
+}
+
+// ListInput returns the argv or patterns input that a scalar consists of: for
+// "${inputs.start}" the input start. Such a scalar stands for all elements of
+// the list; every other scalar is one element, whatever its values hold.
+func (c *StepContext) ListInput(scalar string) (Input, bool) {
+	inside, opened := strings.CutPrefix(scalar, "${")
+	inside, closed := strings.CutSuffix(inside, "}")
+	name, ok := strings.CutPrefix(strings.TrimSpace(inside), "inputs.")
+	if !opened || !closed || !ok {
+		return Input{}, false
+	}
+	in, ok := c.Input(name)
+	return in, ok && in.Type.List()
+}
+
+// List reports whether values of the type are lists of strings.
+func (t InputType) List() bool { return t == InputArgv || t == InputPatterns }

@@ -1,0 +1,150 @@
+// Package engine carries a runbook out on one target: it plans by reading,
+// acts step by step with an intent on disk before each and an outcome after
+// it, believes nothing that was not measured, and takes back what was refuted.
+// After a crash it asks what happened and never repeats a step blindly. It
+// knows no action by name (runbooks/actions), no probe, and no agent.
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"time"
+
+	"github.com/secondline-ops/secondline/internal/entity"
+	"github.com/secondline-ops/secondline/internal/expr"
+	"github.com/secondline-ops/secondline/internal/fault"
+	"github.com/secondline-ops/secondline/internal/remote"
+	"github.com/secondline-ops/secondline/runbooks"
+)
+
+// Deps are what the engine works with.
+type Deps struct {
+	Actions      []Action
+	Probes       ProbeReader
+	Specs        runbooks.ProbeSpecs // the same that the runbook was parsed with
+	Journal      Journal
+	Now          func() time.Time
+	OnEvent      func(Event)   // progress for the live view; called in order, must not block; nil is allowed
+	MaxHold      time.Duration // shortens every hold; 0 does not
+	CleanupRoots []string      // the only places where files may be deleted
+	Logger       *slog.Logger
+}
+
+// ProbeReader reads a probe on a server. Its duties: change nothing; return an
+// error when the reading cannot tell, which every expression over it then
+// cannot either.
+type ProbeReader interface {
+	Read(ctx context.Context, r remote.Runner, probe string, args map[string]string) (map[string]any, error)
+}
+
+// Binding is a runbook with what it is bound to.
+type Binding struct {
+	Runbook    *runbooks.Runbook
+	Entity     entity.Entity     // what the hypothesis is about
+	Hypothesis map[string]any    // nil when a person starts the runbook without one
+	Given      map[string]string // inputs from a person
+	Target     entity.Entity     // the host that is acted on
+}
+
+// vars are the values that expressions read, all but the inputs.
+func (b Binding) vars() map[string]any {
+	hypothesis := b.Hypothesis
+	if hypothesis == nil {
+		hypothesis = map[string]any{}
+	}
+	return map[string]any{
+		runbooks.VarHypothesis: hypothesis,
+		runbooks.VarEntity:     b.Entity.Vars(),
+		runbooks.VarTarget:     map[string]any{"id": b.Target.ID, "address": b.Target.Address, "user": b.Target.User},
+	}
+}
+
+// Event is progress. Losing one loses nothing.
+type Event struct {
+	At   time.Time
+	Kind string // "step", "verify", "undo"
+	Step string
+	Text string
+}
+
+// Action is a kind of step. Its duties: Plan only reads, and names everything
+// that Apply may change; Apply changes nothing that Plan did not name, and
+// returns the Runner's errors as they are. What is known beforehand and needed
+// later goes into Change.Saved, which is on disk before Apply begins.
+type Action interface {
+	runbooks.Decoder
+	Plan(ctx context.Context, env *Env) (Change, error)
+	Apply(ctx context.Context, env *Env, c Change) (Outcome, error)
+}
+
+// Verifier is an action that measures its own result. The zero Outcome means
+// that the outcome was lost in a crash, but the change is known to have happened.
+type Verifier interface {
+	Verify(ctx context.Context, env *Env, c Change, o Outcome) Reading
+}
+
+// Undoer is an action that takes its own change back. CanUndo says why this
+// change cannot be taken back, or "".
+type Undoer interface {
+	CanUndo(c Change) string
+	Undo(ctx context.Context, env *Env, c Change) error
+}
+
+// Witness is an action that can look whether its change happened after the
+// time. It must say cannot tell when in doubt.
+type Witness interface {
+	DidItHappen(ctx context.Context, env *Env, c Change, since time.Time) Reading
+}
+
+// SubjectTeller is an action that knows what its step is about, so that the
+// evidence saved first is about the same.
+type SubjectTeller interface {
+	Subjects(env *Env, c Change) Subjects
+}
+
+// Subjects are the units and files that a step touches.
+type Subjects struct {
+	Units []string
+	Files []string
+}
+
+// Change is what a step is going to do, as read on the target.
+type Change struct {
+	Argv   []string        `json:"argv,omitempty"`
+	Diff   string          `json:"diff,omitempty"`
+	Noop   bool            `json:"noop,omitempty"`   // the wanted state already holds
+	Verify string          `json:"verify,omitempty"` // in words, of an action that verifies itself
+	Undo   string          `json:"undo,omitempty"`   // in words, of an action that undoes itself
+	Saved  json.RawMessage `json:"saved,omitempty"`
+}
+
+// Outcome is what a step did.
+type Outcome struct {
+	ExitCode int             `json:"exit_code"`
+	Changed  string          `json:"changed,omitempty"`
+	Saved    json.RawMessage `json:"saved,omitempty"` // for Verify
+}
+
+// Reading is the answer to a question, with the sentence for people.
+type Reading struct {
+	Truth expr.Truth
+	Text  string
+}
+
+// action returns the action of the name. A runbook was parsed with the
+// decoders of actions, so a missing one is a fault of this agent's build.
+func (d Deps) action(name string) (Action, error) {
+	for _, a := range d.Actions {
+		if a.Name() == name {
+			return a, nil
+		}
+	}
+	return nil, fault.New(fault.Invalid, "this agent has no action %q", name)
+}
+
+func (d Deps) event(kind, step, text string) {
+	if d.OnEvent != nil {
+		d.OnEvent(Event{At: d.Now(), Kind: kind, Step: step, Text: text})
+	}
+}

@@ -1,0 +1,39 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/secondline-ops/secondline/internal/expr"
+	"github.com/secondline-ops/secondline/internal/remote"
+	"github.com/secondline-ops/secondline/runbooks"
+)
+
+// Env is what an action sees of the world: the step, the values that its
+// templates read, and the server.
+type Env struct {
+	Runner       remote.Runner
+	Step         runbooks.Step
+	Inputs       map[string]any
+	Vars         map[string]any // inputs, entity and target, for templates
+	CleanupRoots []string
+	Now          func() time.Time
+}
+
+// Read runs a command that changes nothing, as the step's user.
+func (e *Env) Read(ctx context.Context, argv ...string) (remote.Result, error) {
+	return e.Runner.Run(ctx, remote.Command{Argv: argv, As: e.Step.As, Effect: remote.Read})
+}
+
+// Act runs the command of a step, as the step's user and within its time-out.
+// A step that only reads is held to that by the Runner's gate.
+func (e *Env) Act(ctx context.Context, argv ...string) (remote.Result, error) {
+	effect := remote.Write
+	if e.Step.Effect == runbooks.Read {
+		effect = remote.Read
+	}
+	return e.Runner.Run(ctx, remote.Command{Argv: argv, As: e.Step.As, Effect: effect, Timeout: e.Step.Timeout})
+}
+
+// Unknown is a reading that cannot tell, and why.
+func Unknown(why string) Reading { return Reading{Truth: expr.CannotTell, Text: why} }

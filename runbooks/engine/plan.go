@@ -1,0 +1,216 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/secondline-ops/secondline/internal/expr"
+	"github.com/secondline-ops/secondline/internal/fault"
+	"github.com/secondline-ops/secondline/internal/remote"
+	"github.com/secondline-ops/secondline/runbooks"
+)
+
+// Plan binds the runbook and reads the target for real. It changes nothing. A
+// plan that must not run says so in Refused; an error means that no plan could
+// be made.
+func Plan(ctx context.Context, r remote.Runner, b Binding, d Deps) (runbooks.Plan, error) {
+	p, err := prepare(ctx, r, b, d)
+	if err != nil {
+		return runbooks.Plan{}, err
+	}
+	return p.plan, nil
+}
+
+// prepared is a plan with what is needed to carry it out.
+type prepared struct {
+	plan    runbooks.Plan
+	scope   *scope
+	changes []stepChange
+}
+
+func prepare(ctx context.Context, r remote.Runner, b Binding, d Deps) (*prepared, error) {
+	values, shown, err := runbooks.BindInputs(b.Runbook, b.Given, b.vars())
+	if err != nil {
+		return nil, fmt.Errorf("bind runbook %s: %w", b.Runbook.Name, err)
+	}
+	s, err := newScope(readOnly{r}, b, d, values)
+	if err != nil {
+		return nil, err
+	}
+	rb := b.Runbook
+	p := &prepared{scope: s, plan: runbooks.Plan{
+		Runbook: rb.Name, Title: rb.Title, RunbookDigest: rb.Digest, Target: b.Target.ID, Inputs: shown,
+		Preconditions: []runbooks.Precondition{}, Steps: []runbooks.PlannedStep{}, Effect: runbooks.Read,
+		Autonomy: rb.Autonomy, WorstCase: rb.WorstCase(), MadeAt: d.Now(),
+	}}
+	if p.plan.Target == "" {
+		return nil, fault.New(fault.Denied, "runbook %s has no target", rb.Name)
+	}
+	if p.plan.Locks, err = p.locks(ctx, rb); err != nil {
+		return nil, err
+	}
+	p.require(ctx, rb.Require)
+	for _, step := range rb.Steps {
+		if err := p.step(ctx, step, d); err != nil {
+			return nil, fmt.Errorf("plan step %s: %w", step.ID, err)
+		}
+	}
+	p.plan.Digest = runbooks.DigestPlan(p.plan)
+	return p, nil
+}
+
+// locks renders the lock names; "host" stands for the target itself.
+func (p *prepared) locks(ctx context.Context, rb *runbooks.Runbook) ([]string, error) {
+	locks := []string{}
+	for _, text := range rb.Locks {
+		name, err := p.scope.render(ctx, text)
+		if err != nil {
+			return nil, fmt.Errorf("name the lock %q: %w", text, err)
+		}
+		if name == "host" {
+			name = "host/" + p.plan.Target
+		}
+		locks = append(locks, name)
+	}
+	return locks, nil
+}
+
+// require asks every precondition. One that is not true refuses.
+func (p *prepared) require(ctx context.Context, list []runbooks.Requirement) {
+	for _, r := range list {
+		got := p.scope.ask(ctx, r.That)
+		p.plan.Preconditions = append(p.plan.Preconditions, runbooks.Precondition{
+			That: r.That, Because: r.Because, Truth: got.Truth, Why: got.Text,
+		})
+		switch got.Truth {
+		case expr.True:
+		case expr.False:
+			p.refuse("%s (%s)", r.Because, got.Text)
+		case expr.CannotTell:
+			p.refuse("a precondition cannot be told (%s)", got.Text)
+		}
+	}
+}
+
+func (p *prepared) refuse(format string, args ...any) {
+	if p.plan.Refused == "" {
+		p.plan.Refused = fmt.Sprintf(format, args...)
+	}
+}
+
+func (p *prepared) step(ctx context.Context, step runbooks.Step, d Deps) error {
+	planned := runbooks.PlannedStep{
+		ID: step.ID, Action: step.Action, Effect: step.Effect, As: step.As, Preserve: append([]string{}, step.Preserve...),
+		Undo: "none", Timeout: step.Timeout, WorstCase: step.WorstCase(),
+	}
+	if step.If != "" {
+		switch got := p.scope.ask(ctx, step.If); got.Truth {
+		case expr.True:
+		case expr.False:
+			planned.Skipped = got.Text
+		case expr.CannotTell:
+			p.refuse("it cannot be told whether step %s applies (%s)", step.ID, got.Text)
+			planned.Skipped = got.Text
+		}
+	}
+	var change Change
+	if planned.Skipped == "" {
+		var err error
+		if change, err = p.change(ctx, step, d, &planned); err != nil {
+			return err
+		}
+		p.plan.Effect = stronger(p.plan.Effect, step.Effect)
+	}
+	p.plan.Steps = append(p.plan.Steps, planned)
+	p.changes = append(p.changes, stepChange{ID: step.ID, Skipped: planned.Skipped, Change: change})
+	return nil
+}
+
+func (p *prepared) change(ctx context.Context, step runbooks.Step, d Deps, planned *runbooks.PlannedStep) (Change, error) {
+	action, err := d.action(step.Action)
+	if err != nil {
+		return Change{}, err
+	}
+	change, err := action.Plan(ctx, p.env(step, p.scope.runner, d))
+	if err != nil {
+		return Change{}, err
+	}
+	planned.Argv, planned.Diff, planned.Noop = change.Argv, change.Diff, change.Noop
+	planned.Verify = verifyInWords(step.Verify, change, d.MaxHold)
+	switch undoer, own := action.(Undoer); {
+	case len(step.Undo.Run) > 0:
+		argv, err := p.scope.renderList(ctx, step.Undo.Run)
+		if err != nil {
+			return Change{}, fmt.Errorf("undo: %w", err)
+		}
+		planned.Undo = fmt.Sprintf("run %q", argv)
+	case step.Undo.Own && own && undoer.CanUndo(change) == "":
+		planned.Undo = change.Undo
+	case step.Undo.Own && own:
+		planned.Undo = "none: " + undoer.CanUndo(change)
+	}
+	return change, nil
+}
+
+func (p *prepared) env(step runbooks.Step, r remote.Runner, d Deps) *Env {
+	inputs, _ := p.scope.vars[runbooks.VarInputs].(map[string]any)
+	return &Env{
+		Runner: r, Step: step, Inputs: inputs, Vars: p.scope.templateVars(), CleanupRoots: d.CleanupRoots, Now: d.Now,
+	}
+}
+
+func verifyInWords(v runbooks.Verify, change Change, maxHold time.Duration) string {
+	text := change.Verify
+	switch {
+	case text == "":
+		text = v.That
+	case v.That != "":
+		text += ", and " + v.That
+	}
+	if text == "" {
+		return ""
+	}
+	text += fmt.Sprintf(", within %s", v.Within)
+	if v.Hold > 0 {
+		text += fmt.Sprintf(", and then for %s", v.Hold)
+	}
+	if maxHold > 0 && v.Hold > maxHold {
+		text += fmt.Sprintf(" (shortened to %s by policy)", maxHold)
+	}
+	return text
+}
+
+// stronger returns the effect that asks for more care.
+func stronger(a, b runbooks.Effect) runbooks.Effect {
+	rank := func(e runbooks.Effect) int {
+		switch e {
+		case runbooks.Read:
+			return 0
+		case runbooks.Write:
+			return 1
+		case runbooks.Irreversible:
+			return 2
+		}
+		return 2
+	}
+	if rank(b) > rank(a) {
+		return b
+	}
+	return a
+}
+
+// readOnly is a Runner that refuses every command which may change something,
+// so that planning and measuring cannot.
+type readOnly struct{ remote.Runner }
+
+// Run implements remote.Runner.
+func (r readOnly) Run(ctx context.Context, cmd remote.Command) (remote.Result, error) {
+	if cmd.Effect != remote.Read {
+		return remote.Result{}, &remote.Error{
+			Class: remote.NotPermitted, Target: r.Target(), Doing: "plan",
+			Err: fault.New(fault.Denied, "a command that may write was refused while only reading"),
+		}
+	}
+	return r.Runner.Run(ctx, cmd)
+}

@@ -1,0 +1,85 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/secondline-ops/secondline/runbooks"
+)
+
+// Journal remembers one job across crashes. Append returns when the record is
+// on disk; after an error the engine does not do what the record announces.
+// Append refuses a second intent for the same attempt of a step.
+type Journal interface {
+	Append(ctx context.Context, r Record) error
+	Records() ([]Record, error)
+}
+
+// RecordKind is what a record says.
+type RecordKind string
+
+// The kinds of records, in the order in which a run writes them. They are
+// those of agent/journal, by the same words.
+const (
+	RecordPlan        RecordKind = "plan"
+	RecordIntent      RecordKind = "intent"
+	RecordOutcome     RecordKind = "outcome"
+	RecordVerified    RecordKind = "verified"
+	RecordUndoIntent  RecordKind = "undo_intent"
+	RecordUndoOutcome RecordKind = "undo_outcome"
+)
+
+// Record is one entry of a job's journal.
+type Record struct {
+	Step    string
+	Attempt int
+	Kind    RecordKind
+	At      time.Time
+	Data    json.RawMessage
+}
+
+// planRecord is written before the first step: what was approved, and exactly
+// what each step will do, so that a run that goes on after a crash does
+// nothing else.
+type planRecord struct {
+	Digest    string       `json:"digest"`
+	StartedAt time.Time    `json:"started_at"`
+	Steps     []stepChange `json:"steps"`
+}
+
+// stepChange is one step of a planRecord.
+type stepChange struct {
+	ID      string `json:"id"`
+	Skipped string `json:"skipped,omitempty"`
+	Change  Change `json:"change"`
+}
+
+// intentRecord carries the evidence, because acting may destroy its source.
+type intentRecord struct {
+	StartedAt time.Time         `json:"started_at"`
+	Preserved map[string][]byte `json:"preserved,omitempty"`
+}
+
+// outcomeRecord says what acting gave.
+type outcomeRecord struct {
+	EndedAt    time.Time           `json:"ended_at"`
+	Outcome    Outcome             `json:"outcome"`
+	Error      string              `json:"error,omitempty"`
+	Known      bool                `json:"known"`   // false: it may or may not have happened
+	Touched    bool                `json:"touched"` // something may have been changed
+	Transcript []runbooks.Exchange `json:"transcript"`
+}
+
+// verdictRecord says what measuring gave.
+type verdictRecord struct {
+	Verified bool     `json:"verified"`
+	Measured []string `json:"measured"`
+	Why      string   `json:"why,omitempty"`
+}
+
+// undoRecord says whether the step was taken back.
+type undoRecord struct {
+	Undone bool   `json:"undone"`
+	Error  string `json:"error,omitempty"`
+}

@@ -1,0 +1,338 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/secondline-ops/secondline/internal/expr"
+	"github.com/secondline-ops/secondline/internal/remote"
+	"github.com/secondline-ops/secondline/runbooks"
+)
+
+// stepRun is one step on its way through its life.
+type stepRun struct {
+	run    *run
+	step   runbooks.Step
+	action Action
+	change Change
+	skip   string
+	past   history
+	result runbooks.StepResult
+	why    string // the run ends here, or is verified with a reservation
+	acted  bool   // something may have been changed
+}
+
+func newStepRun(x *run, step runbooks.Step, action Action, c stepChange) *stepRun {
+	return &stepRun{run: x, step: step, action: action, change: c.Change, skip: c.Skipped, result: runbooks.StepResult{
+		ID: step.ID, Action: step.Action, Effect: step.Effect, Status: runbooks.StepPlanned,
+		Measured: []string{}, Transcript: []runbooks.Exchange{},
+	}}
+}
+
+// changedSomething reports whether there may be something to take back.
+func (s *stepRun) changedSomething() bool { return s.acted && s.step.Effect != runbooks.Read }
+
+// restore puts the step where the journal has left it.
+func (s *stepRun) restore(past *history) {
+	if past == nil {
+		return
+	}
+	s.past = *past
+	if in := past.intent; in != nil {
+		s.enter(runbooks.StepIntent, "")
+		s.acted = true
+		s.result.StartedAt, s.result.Preserved = in.StartedAt, in.Preserved
+	}
+	if out := past.outcome; out != nil {
+		s.takeOutcome(*out)
+	}
+	if v := past.verdict; v != nil {
+		s.takeVerdict(*v)
+	}
+	if past.undo != nil {
+		s.takeUndo(*past.undo)
+	}
+}
+
+// advance brings the step to its end, from wherever it is. An error is one of
+// the journal's.
+func (s *stepRun) advance(ctx context.Context) (ending, error) {
+	switch {
+	case s.past.undoing || s.past.verdict != nil && !s.past.verdict.Verified:
+		s.why = fmt.Sprintf("step %s was refuted before the agent was interrupted", s.step.ID)
+		return refuted, nil
+	case s.past.verdict != nil:
+		return goOn, nil
+	case s.past.intent == nil:
+		return s.fromTheStart(ctx)
+	case s.past.outcome != nil && s.past.outcome.Known:
+		return s.judge(ctx, *s.past.outcome)
+	}
+	return s.lookAfterCrash(ctx)
+}
+
+func (s *stepRun) fromTheStart(ctx context.Context) (ending, error) {
+	if s.skip != "" {
+		s.enter(runbooks.StepSkipped, s.skip)
+		return goOn, nil
+	}
+	if end := s.mayStart(ctx); end != goOn {
+		return end, nil
+	}
+	if s.step.If != "" {
+		switch got := s.run.p.scope.ask(ctx, s.step.If); got.Truth {
+		case expr.True:
+		case expr.False:
+			s.enter(runbooks.StepSkipped, got.Text)
+			return goOn, nil
+		case expr.CannotTell:
+			return s.refuse("it cannot be told whether the step applies: %s", got.Text), nil
+		}
+	}
+	if s.change.Noop {
+		s.result.StartedAt = s.run.d.Now()
+		return s.measure(ctx, Outcome{})
+	}
+	evidence, err := s.preserve(ctx)
+	s.result.Preserved = evidence
+	if err != nil {
+		return s.refuse("evidence that it destroys could not be saved: %v", err), nil
+	}
+	if end := s.mayStart(ctx); end != goOn { // saving evidence took its time
+		return end, nil
+	}
+	return s.act(ctx, 1)
+}
+
+// mayStart reports whether the run lets the step act now.
+func (s *stepRun) mayStart(ctx context.Context) ending {
+	switch {
+	case ctx.Err() != nil:
+		s.why = fmt.Sprintf("stopped before step %s: %v", s.step.ID, context.Cause(ctx))
+		return stopped
+	case s.run.d.Now().After(s.run.deadline):
+		s.why = fmt.Sprintf("the deadline of %s passed before step %s", s.run.b.Runbook.Deadline, s.step.ID)
+		return late
+	}
+	return goOn
+}
+
+func (s *stepRun) refuse(format string, args ...any) ending {
+	s.result.Error = fmt.Sprintf(format, args...)
+	s.why = fmt.Sprintf("step %s did not run: %s", s.step.ID, s.result.Error)
+	return refused
+}
+
+func (s *stepRun) preserve(ctx context.Context) (map[string][]byte, error) {
+	p := preserver{runner: readOnly{s.run.runner}, as: s.step.As}
+	env := s.env(p.runner)
+	if teller, ok := s.action.(SubjectTeller); ok {
+		p.subjects = teller.Subjects(env, s.change)
+	}
+	if len(p.subjects.Files) == 0 {
+		for _, in := range s.run.b.Runbook.Inputs {
+			if path, ok := env.Inputs[in.Name].(string); ok && in.Type == runbooks.InputPath {
+				p.subjects.Files = append(p.subjects.Files, path)
+			}
+		}
+	}
+	return p.save(ctx, s.step.Preserve)
+}
+
+// act announces the attempt, applies the change and records what came of it.
+// The command is not cut off when the run is stopped: its own time-out bounds it.
+func (s *stepRun) act(ctx context.Context, attempt int) (ending, error) {
+	started := s.run.d.Now()
+	intent := intentRecord{StartedAt: started}
+	if attempt == 1 {
+		intent.Preserved = s.result.Preserved
+	}
+	if err := s.run.append(ctx, s.step.ID, attempt, RecordIntent, intent); err != nil {
+		return "", err
+	}
+	s.past.attempt, s.result.StartedAt = attempt, started
+	s.enter(runbooks.StepRunning, "")
+	t := newTranscript(s.run.runner)
+	out, err := s.action.Apply(context.WithoutCancel(ctx), s.env(t), s.change)
+	exchanges, touched, open := t.state()
+	record := outcomeRecord{
+		EndedAt: s.run.d.Now(), Outcome: out, Known: err == nil || !open, Touched: touched, Transcript: exchanges,
+	}
+	if err != nil {
+		record.Error = err.Error()
+	}
+	if err := s.outcome(ctx, record); err != nil {
+		return "", err
+	}
+	if record.Known {
+		return s.judge(ctx, record)
+	}
+	return s.lookAfterFailure(ctx)
+}
+
+func (s *stepRun) outcome(ctx context.Context, record outcomeRecord) error {
+	s.acted = record.Touched
+	if err := s.run.append(ctx, s.step.ID, s.past.attempt, RecordOutcome, record); err != nil {
+		return err
+	}
+	s.takeOutcome(record)
+	return nil
+}
+
+// lookAfterFailure asks whether a step happened whose command was cut off: by
+// its time-out, or by a lost connection. Only yes is an answer: the command may
+// still be at work.
+func (s *stepRun) lookAfterFailure(ctx context.Context) (ending, error) {
+	got := s.didItHappen(ctx)
+	if got.Truth == expr.True {
+		return s.itHappened(ctx, got)
+	}
+	return s.leaveUnknown("whether step %s happened is not known: %s", got), nil
+}
+
+// lookAfterCrash asks the same of a step that a crash has left between its
+// intent and its outcome. When it did not happen, its runbook says whether it
+// may be repeated. A step that only reads needs no question.
+func (s *stepRun) lookAfterCrash(ctx context.Context) (ending, error) {
+	reads := s.step.Effect == runbooks.Read
+	got := Reading{Truth: expr.False, Text: "it only reads"}
+	if !reads {
+		got = s.didItHappen(ctx)
+	}
+	switch got.Truth {
+	case expr.True:
+		return s.itHappened(ctx, got)
+	case expr.False:
+		if !s.step.Repeat.Always && s.step.Repeat.Ask == "" {
+			return s.leaveUnknown("step %s seems not to have happened, and its runbook does not let it be repeated: %s", got), nil
+		}
+		s.acted = false
+		if end := s.mayStart(ctx); end != goOn {
+			return end, nil
+		}
+		return s.act(ctx, s.past.attempt+1)
+	case expr.CannotTell:
+	}
+	return s.leaveUnknown("whether step %s happened is not known: %s", got), nil
+}
+
+func (s *stepRun) itHappened(ctx context.Context, got Reading) (ending, error) {
+	record := outcomeRecord{EndedAt: s.run.d.Now(), Known: true, Touched: true, Transcript: s.result.Transcript}
+	record.Outcome.Changed = "it was seen to have happened: " + got.Text
+	if err := s.outcome(ctx, record); err != nil {
+		return "", err
+	}
+	return s.judge(ctx, record)
+}
+
+func (s *stepRun) leaveUnknown(format string, got Reading) ending {
+	s.result.Measured = append(s.result.Measured, got.Text)
+	s.enter(runbooks.StepUnknown, got.Text)
+	s.why = fmt.Sprintf(format, s.step.ID, got.Text)
+	return unknown
+}
+
+// didItHappen asks the runbook's own question, else the action.
+func (s *stepRun) didItHappen(ctx context.Context) Reading {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTimeout)
+	defer cancel()
+	if ask := s.step.Repeat.Ask; ask != "" {
+		return s.run.p.scope.askOfStep(ctx, ask, s.result.StartedAt)
+	}
+	if w, ok := s.action.(Witness); ok {
+		return w.DidItHappen(ctx, s.env(readOnly{s.run.runner}), s.change, s.result.StartedAt)
+	}
+	return Unknown("the runbook has no question that tells")
+}
+
+// judge goes from a known outcome to a verdict.
+func (s *stepRun) judge(ctx context.Context, record outcomeRecord) (ending, error) {
+	if record.Error == "" {
+		return s.measure(ctx, record.Outcome)
+	}
+	return s.decide(ctx, verdict{why: record.Error})
+}
+
+func (s *stepRun) measure(ctx context.Context, out Outcome) (ending, error) {
+	if !s.step.Verifies() {
+		return s.decide(ctx, verdict{verified: true})
+	}
+	s.enter(runbooks.StepVerifying, "")
+	v := s.step.Verify
+	if most := s.run.d.MaxHold; most > 0 && v.Hold > most {
+		s.why = fmt.Sprintf("the hold of step %s was shortened from %s to %s by policy", s.step.ID, v.Hold, most)
+		s.result.Measured = append(s.result.Measured, s.why)
+		v.Hold = most
+	}
+	w := &watch{Verify: v, Now: s.run.d.Now, Ask: func(ctx context.Context) Reading { return s.ask(ctx, out) }}
+	return s.decide(ctx, w.run(ctx))
+}
+
+// ask asks the action, when it measures its own result, and the runbook.
+func (s *stepRun) ask(ctx context.Context, out Outcome) Reading {
+	var got Reading
+	if v, ok := s.action.(Verifier); ok {
+		if got = v.Verify(ctx, s.env(readOnly{s.run.runner}), s.change, out); got.Truth != expr.True || s.step.Verify.That == "" {
+			return got
+		}
+		got.Text += "; "
+	}
+	that := s.run.p.scope.askOfStep(ctx, s.step.Verify.That, s.result.StartedAt)
+	return Reading{Truth: that.Truth, Text: got.Text + that.Text}
+}
+
+// decide records the verdict. One that a stop has cut short is no verdict: it
+// is not recorded, so that a run that is taken up again measures again.
+func (s *stepRun) decide(ctx context.Context, v verdict) (ending, error) {
+	record := verdictRecord{Verified: v.verified, Measured: append(s.result.Measured, v.measured...), Why: v.why}
+	if v.cut {
+		s.result.Measured, s.result.EndedAt = record.Measured, s.run.d.Now()
+		s.why = fmt.Sprintf("step %s: %s", s.step.ID, v.why)
+		return stopped, nil
+	}
+	if s.past.attempt > 0 {
+		if err := s.run.append(ctx, s.step.ID, s.past.attempt, RecordVerified, record); err != nil {
+			return "", err
+		}
+	}
+	s.takeVerdict(record)
+	if !v.verified {
+		s.why = fmt.Sprintf("step %s was refuted: %s", s.step.ID, v.why)
+		return refuted, nil
+	}
+	return goOn, nil
+}
+
+func (s *stepRun) takeOutcome(r outcomeRecord) {
+	s.enter(runbooks.StepOutcome, r.Outcome.Changed)
+	s.result.EndedAt, s.result.ExitCode, s.result.Changed = r.EndedAt, r.Outcome.ExitCode, r.Outcome.Changed
+	s.result.Error, s.result.Transcript = r.Error, r.Transcript
+	s.acted = r.Touched
+}
+
+func (s *stepRun) takeVerdict(v verdictRecord) {
+	s.result.Measured, s.result.Verified = v.Measured, v.Verified
+	if s.result.EndedAt.IsZero() {
+		s.result.EndedAt = s.run.d.Now()
+	}
+	if v.Verified {
+		s.enter(runbooks.StepVerified, "")
+		return
+	}
+	if s.result.Error == "" {
+		s.result.Error = v.Why
+	}
+	s.enter(runbooks.StepRefuted, v.Why)
+}
+
+func (s *stepRun) enter(status runbooks.StepStatus, text string) {
+	s.result.Status = status
+	if text == "" {
+		text = string(status)
+	} else {
+		text = string(status) + ": " + text
+	}
+	s.run.d.event("step", s.step.ID, text)
+}
+
+func (s *stepRun) env(r remote.Runner) *Env { return s.run.p.env(s.step, r, s.run.d) }

@@ -1,0 +1,92 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+
+	"github.com/secondline-ops/secondline/internal/fault"
+	"github.com/secondline-ops/secondline/internal/remote"
+	"github.com/secondline-ops/secondline/runbooks"
+)
+
+// Bounds of a step's transcript. The Runner has redacted what is in it.
+const (
+	maxExchanges     = 64
+	maxExchangeBytes = 16 << 10 // of each stream
+)
+
+// transcript is a Runner that writes down what it was asked while a step acts,
+// and whether anything may have been changed.
+type transcript struct {
+	remote.Runner
+
+	mu        sync.Mutex // guards below
+	exchanges []runbooks.Exchange
+	touched   bool // a command that may write may have run
+	open      bool // one of them has no known end
+}
+
+func newTranscript(r remote.Runner) *transcript {
+	return &transcript{Runner: r, exchanges: []runbooks.Exchange{}}
+}
+
+// Run implements remote.Runner.
+func (t *transcript) Run(ctx context.Context, cmd remote.Command) (remote.Result, error) {
+	res, err := t.Runner.Run(ctx, cmd)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if cmd.Effect != remote.Read {
+		ran, ended := fate(err)
+		t.touched = t.touched || ran
+		t.open = t.open || ran && !ended
+	}
+	if len(t.exchanges) < maxExchanges {
+		t.exchanges = append(t.exchanges, exchange(cmd, res, err))
+	}
+	return res, err
+}
+
+// fate says of a command whether it may have run, and whether it is known to
+// have ended. A command that ended with a failure has a known outcome: it
+// failed. One that was cut off has not.
+func fate(err error) (mayHaveRun, ended bool) {
+	if err == nil {
+		return true, true
+	}
+	e, ok := errors.AsType[*remote.Error](err)
+	if !ok && fault.Is(err, fault.Denied) {
+		return false, true // a gate said no
+	}
+	if !ok {
+		return true, false // a context's error, or one nobody knows: the careful reading
+	}
+	ended = e.Class == remote.ExitStatus || e.Class == remote.Signalled
+	return e.Class.MayHaveRun(), ended
+}
+
+func exchange(cmd remote.Command, res remote.Result, err error) runbooks.Exchange {
+	x := runbooks.Exchange{
+		At: res.StartedAt, Command: strings.Join(cmd.Argv, " "), As: cmd.As, ExitCode: res.ExitCode,
+		Stdout: clip(res.Stdout), Stderr: clip(res.Stderr), Took: res.Took,
+	}
+	if err != nil {
+		x.Error = err.Error()
+	}
+	return x
+}
+
+func clip(b []byte) string {
+	if len(b) > maxExchangeBytes {
+		return strings.ToValidUTF8(string(b[:maxExchangeBytes]), "\uFFFD") + "\n[cut here]"
+	}
+	return strings.ToValidUTF8(string(b), "\uFFFD")
+}
+
+// state returns what was written down so far.
+func (t *transcript) state() (exchanges []runbooks.Exchange, touched, open bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return append([]runbooks.Exchange{}, t.exchanges...), t.touched, t.open
+}

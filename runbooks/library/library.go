@@ -1,0 +1,15 @@
+// Package library holds the runbooks that are shipped with the program. They
+// are examples to copy from as well as cures to use; each one is the mildest
+// cure of its cause that can be verified, and refuses when the symptom is gone.
+package library
+
+import (
+	"embed"
+	"io/fs"
+)
+
+//go:embed *.yaml
+var files embed.FS //nolint:gochecknoglobals // go:embed needs a variable; it is never written
+
+// FS returns the shipped runbooks, one file each.
+func FS() fs.FS { return files }

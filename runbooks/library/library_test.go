@@ -1,0 +1,151 @@
+package library_test
+
+import (
+	"slices"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/secondline-ops/secondline/internal/entity"
+	"github.com/secondline-ops/secondline/internal/expr"
+	"github.com/secondline-ops/secondline/internal/fault"
+	"github.com/secondline-ops/secondline/runbooks"
+	"github.com/secondline-ops/secondline/runbooks/actions"
+	"github.com/secondline-ops/secondline/runbooks/library"
+)
+
+// probes declares what the shipped runbooks read, as diagnostics/linux does;
+// the two packages do not know each other. cmd/secondline loads the library
+// against the real probes.
+type probes map[string][2][]expr.Field
+
+func (p probes) Fields(probe string) (inputs, outputs []expr.Field, ok bool) {
+	f, ok := p[probe]
+	return f[0], f[1], ok
+}
+
+func (p probes) Names() []string {
+	return []string{"disk.usage", "dir.usage", "unit.status", "process.match"}
+}
+
+func field(name string, t expr.Type) expr.Field { return expr.Field{Name: name, Type: t} }
+
+func load(t *testing.T) *runbooks.Catalogue {
+	t.Helper()
+	str, num, yes := expr.String, expr.Int, expr.Bool
+	c, err := runbooks.LoadCatalogue(library.FS(), runbooks.ParseOptions{Decoders: actions.Decoders(), Probes: probes{
+		"disk.usage":    {{field("mount", str)}, {field("mount", str), field("used_percent", expr.Double), field("inodes_used_percent", expr.Double)}},
+		"dir.usage":     {{field("path", str)}, {field("exists", yes), field("bytes", num), field("files", num), field("complete", yes)}},
+		"unit.status":   {{field("unit", str)}, {field("active_state", str), field("sub_state", str), field("restarts", num)}},
+		"process.match": {{field("pid_file", str), field("match", str)}, {field("running", yes)}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestShippedRunbooksCureTheirCauses(t *testing.T) {
+	t.Parallel()
+	c := load(t)
+	want := map[string]string{
+		"disk-full-logs": "free-space-by-rotation", "disk-full-deleted-open": "reopen-deleted-log", "inode-exhaustion": "clean-inodes-by-rule",
+		"crash-loop-and-start-limit": "restart-crashed-unit", "directory-over-budget": "clean-directory-over-budget", "process-gone": "start-supervised-process",
+	}
+	for cause, name := range want {
+		if cures := c.ForCause(cause); len(cures) != 1 || cures[0].Name != name || cures[0].File != name+".yaml" {
+			t.Errorf("%s is cured by %v, want %s", cause, cures, name)
+		}
+	}
+	if len(c.All()) != len(want) {
+		t.Errorf("%d runbooks, want %d", len(c.All()), len(want))
+	}
+}
+
+func TestShippedRunbooksAreCareful(t *testing.T) {
+	t.Parallel()
+	for _, rb := range load(t).All() {
+		if len(rb.Require) == 0 {
+			t.Errorf("%s acts without asking whether the symptom is still there", rb.Name)
+		}
+		if !slices.Contains(rb.Locks, "host") {
+			t.Errorf("%s does not lock its host", rb.Name)
+		}
+		if rb.Escalate.To == "" || rb.Escalate.Say == "" || rb.Owner == "" {
+			t.Errorf("%s does not say what people are told", rb.Name)
+		}
+		if last := rb.Steps[len(rb.Steps)-1]; last.Verify.Hold < 10*time.Second {
+			t.Errorf("%s believes a reading that held for %s", rb.Name, last.Verify.Hold)
+		}
+		for _, s := range rb.Steps {
+			if s.Effect == runbooks.Irreversible {
+				t.Errorf("%s has an irreversible step", rb.Name)
+			}
+		}
+	}
+}
+
+// TestShippedRunbooksBind gives each runbook the hypothesis object that its
+// cause has, and looks at the inputs that come of it.
+func TestShippedRunbooksBind(t *testing.T) {
+	t.Parallel()
+	c := load(t)
+	host := entity.Entity{
+		ID: "db1", Kind: entity.Host,
+		Budgets:   []entity.Budget{{Path: "/srv/spool", Bytes: 1 << 20, Delete: []string{"*.tmp"}, Keep: 3, MinAge: 90 * time.Second}},
+		Processes: []entity.Process{{Name: "worker", Match: []string{"/bin/worker"}, Start: []string{"/bin/worker", "--daemon"}}},
+	}
+	for name, one := range map[string]struct {
+		object map[string]any
+		want   map[string]string // nil: refused
+	}{
+		"free-space-by-rotation/var":     {map[string]any{"mount": "/var"}, map[string]string{"mount": "/var", "logs": "/var/log", "limit": "85", "keep": "2"}},
+		"free-space-by-rotation/log":     {map[string]any{"mount": "/var/log/orders"}, map[string]string{"mount": "/var/log/orders", "logs": "/var/log/orders", "limit": "85", "keep": "2"}},
+		"free-space-by-rotation/hostile": {map[string]any{"mount": "/var/log/../../etc"}, nil},
+		"reopen-deleted-log/one":         {map[string]any{"mount": "/var", "unit": "orders.service", "pid": "7"}, map[string]string{"mount": "/var", "unit": "orders.service", "limit": "85"}},
+		"reopen-deleted-log/no unit":     {map[string]any{"mount": "/var", "unit": "", "pid": "7"}, nil},
+		"clean-inodes-by-rule/one":       {map[string]any{"mount": "/tmp"}, map[string]string{"mount": "/tmp", "limit": "85"}},
+		"restart-crashed-unit/one":       {map[string]any{"unit": "orders"}, map[string]string{"unit": "orders.service"}},
+		"restart-crashed-unit/hostile":   {map[string]any{"unit": "--all"}, nil},
+		"clean-directory-over-budget/one": {map[string]any{"path": "/srv/spool"}, map[string]string{
+			"path": "/srv/spool", "budget": "1048576", "patterns": `["*.tmp"]`, "keep": "3", "min_age": "1m30s",
+		}},
+		"clean-directory-over-budget/no budget": {map[string]any{"path": "/etc"}, nil},
+		"start-supervised-process/one": {map[string]any{"name": "worker"}, map[string]string{
+			"name": "worker", "start": `["/bin/worker","--daemon"]`, "match": `["/bin/worker"]`, "pid_file": "",
+		}},
+		"start-supervised-process/unknown": {map[string]any{"name": "bash"}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rb, ok := c.Find(name[:slices.Index([]byte(name), '/')])
+			if !ok {
+				t.Fatal("no such runbook")
+			}
+			_, shown, err := runbooks.BindInputs(rb, nil, map[string]any{
+				runbooks.VarEntity: host.Vars(), runbooks.VarTarget: map[string]any{"id": "db1", "address": "", "user": ""},
+				runbooks.VarHypothesis: map[string]any{"cause": rb.Cures[0], "entity": "db1", "band": "confirmed", "object": one.object, "evidence": []any{}},
+			})
+			if one.want == nil {
+				if !fault.Is(err, fault.Invalid) {
+					t.Errorf("bound: %v, %v", shown, err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(one.want, shown); diff != "" {
+				t.Errorf("inputs (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestLibraryHoldsOnlyRunbooks(t *testing.T) {
+	t.Parallel()
+	if err := fstest.TestFS(library.FS(), "free-space-by-rotation.yaml"); err != nil {
+		t.Error(err)
+	}
+}

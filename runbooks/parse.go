@@ -1,0 +1,366 @@
+package runbooks
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/secondline-ops/secondline/internal/expr"
+	"github.com/secondline-ops/secondline/internal/yamlx"
+)
+
+// The form that this version reads.
+const (
+	apiVersion = "secondline/v1"
+	kind       = "Runbook"
+)
+
+// Bounds of what one runbook holds besides its steps.
+const (
+	maxEntries = 100 // inputs, probes, requirements, locks, labels, causes; each
+	maxErrors  = 100
+)
+
+// ParseOptions is what a runbook is checked against. Both are needed.
+type ParseOptions struct {
+	Decoders []Decoder
+	Probes   ProbeSpecs
+}
+
+// Parse reads and checks a runbook. The error holds every mistake that was
+// found, each a *yamlx.Error with its position and rule; see yamlx.Errors and
+// Explain. It is safe for concurrent use if the decoders are.
+func Parse(file string, data []byte, o ParseOptions) (*Runbook, error) {
+	root, err := yamlx.Parse(file, data)
+	if err != nil {
+		return nil, err
+	}
+	p := newParser(root, o)
+	p.document()
+	if err := p.err(); err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(data)
+	p.rb.File, p.rb.Source = file, bytes.Clone(data)
+	p.rb.Digest = "sha256:" + hex.EncodeToString(sum[:])
+	return p.rb, nil
+}
+
+// parser gathers a runbook and the mistakes in it. A part with a mistake is
+// left out, and the rest is still checked.
+type parser struct {
+	o      ParseOptions
+	root   *yamlx.Node
+	rb     *Runbook
+	errs   []*yamlx.Error
+	probes []expr.Field // what conditions read, by local name
+	envs   map[Scope]*expr.Env
+
+	slug, name, user *regexp.Regexp
+}
+
+func newParser(root *yamlx.Node, o ParseOptions) *parser {
+	return &parser{
+		o: o, root: root,
+		rb:   &Runbook{MaxTargets: 1, Deadline: DefaultDeadline, Autonomy: Approve, Labels: map[string]string{}},
+		envs: map[Scope]*expr.Env{},
+		slug: regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`),
+		name: regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`),
+		user: regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,31}$`), // useradd(8)
+	}
+}
+
+// err returns all mistakes, by position.
+func (p *parser) err() error {
+	all := make([]error, 0, len(p.errs))
+	for _, e := range p.errs {
+		all = append(all, e)
+	}
+	for i, e := range yamlx.Errors(errors.Join(all...)) {
+		all[i] = e
+	}
+	return errors.Join(all[:min(len(all), maxErrors)]...)
+}
+
+func (p *parser) add(e *yamlx.Error) { p.errs = append(p.errs, e) }
+
+func (p *parser) fail(n *yamlx.Node, rule, format string, args ...any) {
+	p.add(n.Errorf(format, args...).WithRule(rule))
+}
+
+// unknown reports a word that is none of the known ones.
+func (p *parser) unknown(n *yamlx.Node, rule, what, word string, known []string) {
+	p.add(n.Errorf("%s %q is not known", what, word).WithRule(rule).WithHint("%s", suggestion(word, known)))
+}
+
+func suggestion(word string, known []string) string {
+	if near := yamlx.Suggest(word, known); near != "" {
+		return fmt.Sprintf("did you mean %q?", near)
+	}
+	return "known: " + strings.Join(known, ", ")
+}
+
+// words are keys of a mapping that its struct does not have.
+type words struct {
+	elsewhere []string // read by someone else
+	later     []string // of the language, but not of this version
+}
+
+// decode reads n into a struct. Unknown keys are mistakes, and those that a
+// later version will read say so.
+func (p *parser) decode(n *yamlx.Node, into any, w words) bool {
+	if n.Kind() == yamlx.Null { // which Decode takes for "leave it as it is"
+		p.fail(n, RuleForm, "nothing stands here; a mapping is expected")
+		return false
+	}
+	ok := true
+	for _, e := range yamlx.Errors(n.Decode(into)) {
+		key := ""
+		if e.Rule == yamlx.RuleUnknownField {
+			key = keyAt(n, e)
+		}
+		switch {
+		case key != "" && slices.Contains(w.elsewhere, key):
+			continue
+		case key != "" && slices.Contains(w.later, key):
+			e.Message, e.Rule = fmt.Sprintf("%q is not supported by this version", key), RuleUnsupported
+			e.Hint = "it is refused because leaving it out would run a different runbook"
+		case key != "" && strings.HasPrefix(e.Hint, "known: ") && len(w.elsewhere) > 0:
+			e.Hint = suggestionOr(key, w.elsewhere, e.Hint)
+		}
+		p.add(e)
+		ok = false
+	}
+	return ok
+}
+
+func suggestionOr(word string, known []string, otherwise string) string {
+	if near := yamlx.Suggest(word, known); near != "" {
+		return fmt.Sprintf("did you mean %q?", near)
+	}
+	return otherwise + ", " + strings.Join(known, ", ")
+}
+
+// keyAt returns the key of n that the error points at, or "".
+func keyAt(n *yamlx.Node, e *yamlx.Error) string {
+	for _, key := range n.Keys() {
+		if k, ok := n.Key(key); ok && k.Line() == e.Line && k.Column() == e.Column {
+			return key
+		}
+	}
+	return ""
+}
+
+// at returns the value of the key, or n itself to point somewhere.
+func at(n *yamlx.Node, key string) *yamlx.Node {
+	if v, ok := n.Get(key); ok {
+		return v
+	}
+	return n
+}
+
+type rawDocument struct {
+	APIVersion string      `yaml:"apiVersion,required"`
+	Kind       string      `yaml:"kind,required"`
+	Metadata   rawMetadata `yaml:"metadata,required"`
+	Spec       rawSpec     `yaml:"spec,required"`
+}
+
+type rawMetadata struct {
+	Name   string            `yaml:"name,required"`
+	Title  string            `yaml:"title,required"`
+	Owner  string            `yaml:"owner"`
+	Labels map[string]string `yaml:"labels"`
+}
+
+type rawSpec struct {
+	Cures       []*yamlx.Node `yaml:"cures"`
+	Inputs      *yamlx.Node   `yaml:"inputs"`
+	Targets     *yamlx.Node   `yaml:"targets"`
+	Limits      *yamlx.Node   `yaml:"limits"`
+	Probes      *yamlx.Node   `yaml:"probes"`
+	Require     []*yamlx.Node `yaml:"require"`
+	Steps       []*yamlx.Node `yaml:"steps,required"`
+	Autonomy    *yamlx.Node   `yaml:"autonomy"`
+	Escalate    *yamlx.Node   `yaml:"escalate"`
+	SelfService bool          `yaml:"self_service"`
+}
+
+func (p *parser) document() {
+	var doc rawDocument
+	if p.root.Kind() == yamlx.Null {
+		p.fail(p.root, RuleForm, "the file is empty")
+		return
+	}
+	p.decodeDocument(&doc)
+	if doc.APIVersion != "" && doc.APIVersion != apiVersion {
+		p.fail(at(p.root, "apiVersion"), RuleForm, "apiVersion is %q; this version reads %q", doc.APIVersion, apiVersion)
+	}
+	if doc.Kind != "" && doc.Kind != kind {
+		p.fail(at(p.root, "kind"), RuleForm, "kind is %q, not %q", doc.Kind, kind)
+	}
+	p.metadata(at(p.root, "metadata"), doc.Metadata)
+	spec := at(p.root, "spec")
+	p.cures(spec, doc.Spec.Cures)
+	p.rb.SelfService = doc.Spec.SelfService
+	// The order matters: expressions read inputs and probes.
+	p.inputs(doc.Spec.Inputs)
+	p.probeUses(doc.Spec.Probes)
+	p.targets(doc.Spec.Targets)
+	p.limits(doc.Spec.Limits)
+	p.requirements(doc.Spec.Require, at(spec, "require"))
+	p.steps(doc.Spec.Steps, at(spec, "steps"))
+	p.autonomy(doc.Spec.Autonomy)
+	p.escalate(doc.Spec.Escalate)
+	p.worstCase(at(spec, "limits"))
+}
+
+// decodeDocument reads the outer form. Keys of spec that come later are
+// looked for where they stand.
+func (p *parser) decodeDocument(doc *rawDocument) {
+	later := []string{"deadman", "foreach", "parallel", "waves", "windows", "on_failure", "always", "retry", "rate", "breaker", "keep_healthy"}
+	spec := at(p.root, "spec")
+	for _, e := range yamlx.Errors(p.root.Decode(doc)) {
+		if key := keyAt(spec, e); e.Rule == yamlx.RuleUnknownField && slices.Contains(later, key) {
+			e.Message, e.Rule = fmt.Sprintf("%q is not supported by this version", key), RuleUnsupported
+			e.Hint = "it is refused because leaving it out would run a different runbook"
+		}
+		p.add(e)
+	}
+}
+
+func (p *parser) metadata(n *yamlx.Node, m rawMetadata) {
+	if m.Name != "" && !p.slug.MatchString(m.Name) {
+		p.fail(at(n, "name"), RuleForm, "name %q is not made of lower-case letters, digits and dashes", m.Name)
+	}
+	p.tooMany(at(n, "labels"), "labels", len(m.Labels), maxEntries)
+	p.rb.Name, p.rb.Title, p.rb.Owner = m.Name, m.Title, m.Owner
+	if m.Labels != nil {
+		p.rb.Labels = m.Labels
+	}
+}
+
+func (p *parser) cures(n *yamlx.Node, cures []*yamlx.Node) {
+	p.tooMany(at(n, "cures"), "causes", len(cures), maxEntries)
+	for _, c := range cures {
+		id, _ := c.Scalar()
+		switch {
+		case !p.slug.MatchString(id):
+			p.fail(c, RuleForm, "%q is not the id of a cause", id)
+		case slices.Contains(p.rb.Cures, id):
+			p.fail(c, RuleForm, "cause %q is named twice", id)
+		default:
+			p.rb.Cures = append(p.rb.Cures, id)
+		}
+	}
+}
+
+func (p *parser) targets(n *yamlx.Node) {
+	var raw struct {
+		Max *int `yaml:"max"`
+	}
+	if n == nil || !p.decode(n, &raw, words{later: []string{"select", "waves", "at_once"}}) || raw.Max == nil {
+		return
+	}
+	switch {
+	case *raw.Max < 1:
+		p.fail(at(n, "max"), RuleTargets, "targets.max is %d; a run has a target, an empty set refuses", *raw.Max)
+	case *raw.Max > 1:
+		p.fail(at(n, "max"), RuleTargets, "targets.max is %d; several targets in one run are not supported by this version", *raw.Max)
+	}
+}
+
+func (p *parser) limits(n *yamlx.Node) {
+	var raw struct {
+		Locks    []*yamlx.Node  `yaml:"locks"`
+		Deadline *time.Duration `yaml:"deadline"`
+	}
+	if n == nil || !p.decode(n, &raw, words{later: []string{"rate", "keep_healthy", "breaker", "windows", "concurrency"}}) {
+		return
+	}
+	p.tooMany(n, "locks", len(raw.Locks), maxEntries)
+	for _, l := range raw.Locks {
+		if text, ok := p.template(l); ok {
+			p.rb.Locks = append(p.rb.Locks, text)
+		}
+	}
+	if raw.Deadline == nil {
+		return
+	}
+	p.rb.Deadline = *raw.Deadline
+	if *raw.Deadline <= 0 || *raw.Deadline > MaxDeadline {
+		p.fail(at(n, "deadline"), RuleBounded, "deadline is %s; it must be more than 0 and at most %s", *raw.Deadline, MaxDeadline)
+	}
+}
+
+func (p *parser) requirements(list []*yamlx.Node, n *yamlx.Node) {
+	p.tooMany(n, "requirements", len(list), maxEntries)
+	for _, r := range list {
+		var raw struct {
+			That    *yamlx.Node `yaml:"that,required"`
+			Because string      `yaml:"because"`
+		}
+		if !p.decode(r, &raw, words{}) {
+			continue
+		}
+		if strings.TrimSpace(raw.Because) == "" {
+			p.fail(r, RulePrecheck, "because is missing, the sentence for people when the precondition is false")
+		}
+		if that, ok := p.condition(raw.That, ScopeCondition); ok {
+			p.rb.Require = append(p.rb.Require, Requirement{That: that, Because: raw.Because})
+		}
+	}
+}
+
+func (p *parser) autonomy(n *yamlx.Node) {
+	if n == nil {
+		return
+	}
+	levels := []string{string(Observe), string(Suggest), string(Approve), string(Auto)}
+	text, _ := n.Scalar()
+	if !slices.Contains(levels, text) {
+		p.unknown(n, RuleForm, "autonomy", text, levels)
+		return
+	}
+	p.rb.Autonomy = Level(text)
+	for _, s := range p.rb.Steps {
+		if s.Effect == Irreversible && p.rb.Autonomy == Auto {
+			p.fail(n, RulePerson, "autonomy is auto, but step %q is irreversible and always needs a person; write approve", s.ID)
+		}
+	}
+}
+
+func (p *parser) escalate(n *yamlx.Node) {
+	var raw struct {
+		To      string      `yaml:"to"`
+		Collect *yamlx.Node `yaml:"collect"`
+		Say     string      `yaml:"say"`
+	}
+	if n == nil || !p.decode(n, &raw, words{}) {
+		return
+	}
+	p.rb.Escalate = Escalate{To: raw.To, Say: raw.Say}
+	if raw.Collect != nil {
+		p.rb.Escalate.Collect = p.evidenceNames(raw.Collect)
+	}
+}
+
+// worstCase refuses a runbook that may take longer than its deadline.
+func (p *parser) worstCase(n *yamlx.Node) {
+	if len(p.errs) == 0 && p.rb.WorstCase() > p.rb.Deadline {
+		p.fail(n, RuleBounded, "the worst case takes %s, longer than the deadline of %s; shorten time-outs and holds, or set limits.deadline",
+			p.rb.WorstCase(), p.rb.Deadline)
+	}
+}
+
+func (p *parser) tooMany(n *yamlx.Node, what string, have, most int) {
+	if have > most {
+		p.fail(n, RuleBounded, "%d %s, more than %d", have, what, most)
+	}
+}

@@ -1,0 +1,168 @@
+package runbooks
+
+import (
+	"slices"
+
+	"github.com/secondline-ops/secondline/internal/expr"
+	"github.com/secondline-ops/secondline/internal/yamlx"
+)
+
+type rawInput struct {
+	Type        *yamlx.Node `yaml:"type,required"`
+	From        *yamlx.Node `yaml:"from"`
+	Default     *yamlx.Node `yaml:"default"`
+	Max         *yamlx.Node `yaml:"max"`
+	Description string      `yaml:"description"`
+}
+
+// inputs reads the inputs in the order of the file, because the from of one
+// may read those before it.
+func (p *parser) inputs(n *yamlx.Node) {
+	if n == nil {
+		return
+	}
+	if n.Kind() != yamlx.Mapping {
+		p.fail(n, RuleForm, "inputs is a mapping of names to types")
+		return
+	}
+	p.tooMany(n, "inputs", len(n.Keys()), maxEntries)
+	for _, name := range n.Keys() {
+		key, _ := n.Key(name)
+		if !p.name.MatchString(name) {
+			p.fail(key, RuleForm, "input name %q is not made of lower-case letters, digits and underscores", name)
+			continue
+		}
+		p.input(name, at(n, name))
+	}
+}
+
+func (p *parser) input(name string, n *yamlx.Node) {
+	var raw rawInput
+	if !p.decode(n, &raw, words{later: []string{"secret", "values", "pattern", "min"}}) {
+		return
+	}
+	types := InputTypes()
+	text, _ := raw.Type.Scalar()
+	if !slices.Contains(types, InputType(text)) {
+		known := make([]string, 0, len(types))
+		for _, t := range types {
+			known = append(known, string(t))
+		}
+		p.unknown(raw.Type, RuleInputs, "input type", text, known)
+		return
+	}
+	in := Input{Name: name, Type: InputType(text), Description: raw.Description, Required: raw.Default == nil}
+	if raw.From != nil && raw.Default != nil {
+		p.fail(raw.Default, RuleInputs, "input %q has from and default; a default would stand in for what could not be told", name)
+	}
+	if in.Type.List() && raw.From == nil {
+		p.fail(n, RuleInputs, "input %q of type %s needs from: only the inventory gives it", name, in.Type)
+	}
+	p.inputDefaults(&in, raw)
+	if raw.From != nil {
+		in.From, _ = raw.From.Scalar()
+		p.compile(raw.From, ScopeFrom, in.Type.exprType())
+	}
+	p.rb.Inputs = append(p.rb.Inputs, in)
+	clear(p.envs) // they know the inputs so far
+}
+
+// inputDefaults checks max and default against the type and each other.
+func (p *parser) inputDefaults(in *Input, raw rawInput) {
+	if raw.Max != nil {
+		in.Max, _ = raw.Max.Scalar()
+		limit, err := parseValue(in.Type, in.Max)
+		if err == nil {
+			err = checkMax(*in, limit) // refuses types that have none
+		}
+		if err != nil {
+			p.fail(raw.Max, RuleInputs, "max of input %q %v", in.Name, err)
+			in.Max = ""
+		}
+	}
+	if raw.Default == nil || in.Type.List() {
+		return
+	}
+	in.Default, _ = raw.Default.Scalar()
+	value, err := parseValue(in.Type, in.Default)
+	if err == nil {
+		err = checkMax(*in, value)
+	}
+	if err != nil {
+		p.fail(raw.Default, RuleInputs, "default of input %q %v", in.Name, err)
+	}
+}
+
+type rawProbe struct {
+	Probe *yamlx.Node `yaml:"probe,required"`
+	With  *yamlx.Node `yaml:"with"`
+}
+
+func (p *parser) probeUses(n *yamlx.Node) {
+	if n == nil {
+		return
+	}
+	if n.Kind() != yamlx.Mapping {
+		p.fail(n, RuleForm, "probes is a mapping of local names to probes")
+		return
+	}
+	p.tooMany(n, "probes", len(n.Keys()), maxEntries)
+	for _, name := range n.Keys() {
+		key, _ := n.Key(name)
+		switch {
+		case !p.name.MatchString(name):
+			p.fail(key, RuleForm, "probe name %q is not made of lower-case letters, digits and underscores", name)
+		case slices.Contains([]string{VarInputs, VarHypothesis, VarEntity, VarTarget, VarStep}, name):
+			p.fail(key, RuleForm, "probe name %q is taken: expressions read something else under it", name)
+		default:
+			p.probeUse(name, at(n, name))
+		}
+	}
+	clear(p.envs)
+}
+
+func (p *parser) probeUse(name string, n *yamlx.Node) {
+	var raw rawProbe
+	if !p.decode(n, &raw, words{}) {
+		return
+	}
+	probe, _ := raw.Probe.Scalar()
+	takes, yields, ok := p.o.Probes.Fields(probe)
+	if !ok {
+		p.unknown(raw.Probe, RuleExpression, "probe", probe, p.o.Probes.Names())
+		return
+	}
+	use := ProbeUse{Name: name, Probe: probe, With: map[string]string{}}
+	with := raw.With
+	if with == nil {
+		with = n
+	} else {
+		p.probeArguments(with, &use, takes)
+	}
+	for _, f := range takes {
+		if _, given := use.With[f.Name]; f.Required && !given {
+			p.fail(with, RuleExpression, "probe %s needs %q (%s)", probe, f.Name, f.Doc)
+		}
+	}
+	p.rb.Probes = append(p.rb.Probes, use)
+	p.probes = append(p.probes, expr.Field{Name: name, Type: expr.Object, Doc: probe, Elem: yields})
+}
+
+func (p *parser) probeArguments(with *yamlx.Node, use *ProbeUse, takes []expr.Field) {
+	known := make([]string, 0, len(takes))
+	for _, f := range takes {
+		known = append(known, f.Name)
+	}
+	if with.Kind() != yamlx.Mapping {
+		p.fail(with, RuleForm, "with is a mapping of names to values")
+		return
+	}
+	for _, arg := range with.Keys() {
+		if !slices.Contains(known, arg) {
+			key, _ := with.Key(arg)
+			p.unknown(key, RuleExpression, "argument of "+use.Probe, arg, known)
+			continue
+		}
+		use.With[arg], _ = p.template(at(with, arg))
+	}
+}

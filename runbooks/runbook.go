@@ -1,0 +1,124 @@
+package runbooks
+
+import "time"
+
+// Defaults and bounds of the language. Every wait and every size has one.
+const (
+	DefaultStepTimeout  = 2 * time.Minute
+	MaxStepTimeout      = time.Hour
+	DefaultDeadline     = 30 * time.Minute
+	MaxDeadline         = 24 * time.Hour
+	DefaultVerifyWithin = time.Minute
+	MaxSteps            = 200
+	MaxFileBytes        = 1 << 20
+	VerifyEvery         = time.Second // how often a verification is asked again, at first; backs off to 10 s
+)
+
+// Runbook is a parsed and checked runbook. Parse is the only way to get one,
+// so whoever holds it may rely on what the loader enforces (Rules).
+type Runbook struct {
+	Name        string
+	Title       string
+	Owner       string
+	Labels      map[string]string
+	Cures       []string // cause ids; none means that only people start it
+	SelfService bool
+	Inputs      []Input
+	MaxTargets  int
+	Locks       []string // with ${...}; "host" means the target
+	Deadline    time.Duration
+	Probes      []ProbeUse
+	Require     []Requirement
+	Steps       []Step
+	Autonomy    Level
+	Escalate    Escalate
+	Digest      string // "sha256:" + hex of Source
+	Source      []byte
+	File        string
+}
+
+// InputType is what an input may hold.
+type InputType string
+
+// The types of inputs.
+const (
+	InputString   InputType = "string"
+	InputPath     InputType = "path"    // absolute, clean, no "..", no control bytes
+	InputUnit     InputType = "unit"    // a systemd unit name
+	InputPercent  InputType = "percent" // 0..100
+	InputInt      InputType = "int"
+	InputBool     InputType = "bool"
+	InputDuration InputType = "duration"
+	InputBytes    InputType = "bytes"    // "2GiB" or a number of bytes
+	InputArgv     InputType = "argv"     // a list of strings; only from the entity, never from a signal
+	InputPatterns InputType = "patterns" // a list of file name patterns; only from the entity
+)
+
+// Input is a typed value that a person gives or the hypothesis provides.
+type Input struct {
+	Name        string
+	Type        InputType
+	From        string // expression over hypothesis, entity and target; "" when only people give it
+	Default     string
+	Max         string
+	Description string
+	Required    bool
+}
+
+// ProbeUse is a probe under a local name. It is read again each time an
+// expression uses it.
+type ProbeUse struct {
+	Name  string
+	Probe string
+	With  map[string]string // values with ${...} over inputs
+}
+
+// Requirement is a precondition: asked before the first step, and refusing
+// when false or when it cannot be told.
+type Requirement struct {
+	That    string
+	Because string
+}
+
+// Step is one thing that a runbook does.
+type Step struct {
+	ID       string
+	If       string // expression; false skips the step, cannot tell refuses the run before any change, else stops it
+	Action   string // the name of the action: "run", "unit", "cleanup", ...
+	With     any    // what the action's own decoder made of its part; see Decoder
+	Effect   Effect
+	As       string
+	Timeout  time.Duration
+	Preserve []string // names of evidence to save first: "journal", "open-files", "log-tail", "processes"; nil when none
+	Verify   Verify
+	Undo     Undo
+	Repeat   Repeat
+	Line     int // in the file, for messages
+}
+
+// Verify is what must be true after a step, by when, and for how long.
+type Verify struct {
+	That   string // expression; "" means that the action verifies itself
+	Within time.Duration
+	Hold   time.Duration
+}
+
+// Undo says how a step is taken back.
+type Undo struct {
+	None bool     // said aloud: it cannot be undone
+	Run  []string // argv with ${...}; for run steps
+	Own  bool     // the action brings its own undo
+}
+
+// Repeat says what to do when a step's outcome is unknown.
+type Repeat struct {
+	Always bool   // harmless to repeat: read steps, and actions that are idempotent by their own DidItHappen
+	Ask    string // expression that tells whether it happened; may read step.started_at
+}
+
+// Escalate is what people are told when the runbook did not help.
+type Escalate struct {
+	To      string
+	Collect []string
+	Say     string
+}
