@@ -1,0 +1,229 @@
+// Package guard holds the hard limits of one agent: what it never does,
+// whatever it is told. It is asked before a job begins (Allow) and again before
+// each command (Gate), on this host, from this host's file; a controller that
+// was taken over cannot change its answer.
+//
+// What it does not cover: what a refused program would do under another name.
+// It stops mistakes and orders, not an attacker who is already root here.
+package guard
+
+import (
+	"context"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/secondline-ops/secondline/agent/job"
+	"github.com/secondline-ops/secondline/internal/fault"
+	"github.com/secondline-ops/secondline/internal/remote"
+	"github.com/secondline-ops/secondline/runbooks"
+)
+
+// Mode is how far the agent goes at all.
+type Mode string
+
+// The modes.
+const (
+	Observe Mode = "observe" // reads only; the mode of a new agent
+	Act     Mode = "act"     // also carries out plans
+)
+
+// Limits are what one agent may do. The zero value observes only, on any
+// target that it is sent to, and deletes nowhere.
+type Limits struct {
+	Mode         Mode
+	Targets      []string // entity ids; none means any
+	CleanupRoots []string // the only places where files may be deleted by rule
+	Refuse       []string // patterns over "program arg arg": path.Match on each word, from the first
+	AllowReboot  bool
+	MaxJobs      int // at once; 0 means DefaultMaxJobs
+	ReadDeny     []string
+}
+
+// DefaultMaxJobs keeps an agent light on a sick host.
+const DefaultMaxJobs = 4
+
+// DefaultCleanupRoots are where log and temporary files live.
+func DefaultCleanupRoots() []string { return []string{"/var/log", "/var/tmp", "/var/cache"} }
+
+// refusedAlways can destroy a host in one call, or end its own protection;
+// faults.md lists each as "never". A reboot can be allowed.
+func refusedAlways() []string {
+	return []string{
+		"mkfs", "mkfs.*", "mke2fs", "wipefs", "fdisk", "sfdisk", "parted", "dd", "shred", "fsck", "fsck.*", "e2fsck", "xfs_repair",
+		"setenforce", "visudo", "chpasswd", "passwd", "userdel", "tune2fs", "swapoff", "pg_resetwal", "dropdb",
+		"iptables -F", "iptables --flush", "ip6tables -F", "nft flush", "init", "telinit", "kexec",
+	}
+}
+
+func reboots() []string {
+	return []string{
+		"reboot", "shutdown", "halt", "poweroff", "systemctl reboot", "systemctl poweroff", "systemctl halt", "systemctl kexec",
+		"systemctl rescue", "systemctl emergency", "systemctl isolate",
+	}
+}
+
+// Allow refuses, with the limit that it would break, a job that this agent
+// must not begin. rb is the parsed runbook of a Plan or Run job, else nil.
+func (l Limits) Allow(j job.Job, rb *runbooks.Runbook) error {
+	if len(l.Targets) > 0 && !slices.Contains(l.Targets, j.Target.Entity.ID) {
+		return refuse("targets", "this agent does not work on %s", j.Target.Entity.ID)
+	}
+	if j.Kind != job.Run {
+		return nil
+	}
+	if l.Mode != Act {
+		return refuse("mode", "this agent only observes").
+			WithHint("set mode: act in its guard file when it may carry out plans on %s", j.Target.Entity.ID)
+	}
+	if rb == nil {
+		return refuse("runbook", "the job has no runbook")
+	}
+	if len(j.Run.ApprovedBy) == 0 {
+		return refuse("approval", "nobody approved this plan")
+	}
+	if j.Run.PlanDigest == "" {
+		return refuse("approval", "the approval names no plan")
+	}
+	return nil
+}
+
+// Gate refuses single commands by the agent's list. Reads pass, but for paths
+// that may not be read.
+func (l Limits) Gate() remote.Gate { return gate{l} }
+
+type gate struct{ l Limits }
+
+// Allow implements remote.Gate.
+func (g gate) Allow(_ context.Context, _ string, cmd remote.Command) error {
+	if len(cmd.Argv) == 0 {
+		return refuse("refuse", "an empty command")
+	}
+	if cmd.Argv[0] == "read-file" && len(cmd.Argv) > 1 {
+		return g.allowRead(cmd.Argv[1])
+	}
+	return g.allowArgv(cmd.Argv)
+}
+
+func (g gate) allowRead(name string) error {
+	for _, pattern := range g.l.ReadDeny {
+		if ok, _ := path.Match(pattern, name); ok {
+			return refuse("read_deny", "%s may not be read", name)
+		}
+	}
+	return nil
+}
+
+func (g gate) allowArgv(argv []string) error {
+	argv = unwrap(argv)
+	if len(argv) == 0 {
+		return nil
+	}
+	patterns := append(refusedAlways(), g.l.Refuse...)
+	if !g.l.AllowReboot {
+		patterns = append(patterns, reboots()...)
+	}
+	for _, p := range patterns {
+		if matches(p, argv) {
+			return refuse("refuse", "%q is on this agent's list of commands that it never runs", p)
+		}
+	}
+	if path.Base(argv[0]) == "rm" {
+		return g.allowRemoval(argv[1:])
+	}
+	return g.allowScript(argv)
+}
+
+// allowRemoval keeps rm inside the clean-up roots and away from recursion.
+func (g gate) allowRemoval(args []string) error {
+	for _, a := range args {
+		if strings.HasPrefix(a, "-") && !strings.HasPrefix(a, "--") && strings.ContainsAny(a, "rR") || a == "--recursive" || a == "--no-preserve-root" {
+			return refuse("refuse", "rm never runs recursively")
+		}
+		if strings.HasPrefix(a, "-") {
+			continue
+		}
+		if !g.insideRoots(a) {
+			return refuse("cleanup_roots", "%s is outside the places where files may be deleted", a)
+		}
+	}
+	return nil
+}
+
+func (g gate) insideRoots(name string) bool {
+	clean := path.Clean(name)
+	for _, root := range g.l.CleanupRoots {
+		if strings.HasPrefix(clean, strings.TrimSuffix(root, "/")+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// allowScript looks for refused programs among the words of a shell's -c text.
+// Such text is constant (the loader sees to that), so this is about what a
+// runbook's author wrote, not about what an attacker hides.
+func (g gate) allowScript(argv []string) error {
+	shell := path.Base(argv[0])
+	if !slices.Contains([]string{"sh", "bash", "dash", "ash", "zsh", "ksh"}, shell) {
+		return nil
+	}
+	for i, a := range argv {
+		if !strings.HasPrefix(a, "-") || !strings.HasSuffix(a, "c") || i+1 >= len(argv) {
+			continue
+		}
+		for _, line := range strings.FieldsFunc(argv[i+1], func(r rune) bool { return strings.ContainsRune(";&|\n(){}`$", r) }) {
+			words := strings.Fields(line)
+			for len(words) > 0 && slices.Contains([]string{"if", "then", "else", "elif", "while", "until", "do", "!"}, words[0]) {
+				words = words[1:]
+			}
+			if err := g.allowArgv(words); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// unwrap takes away programs that only start another one.
+func unwrap(argv []string) []string {
+	for len(argv) > 1 {
+		switch path.Base(argv[0]) {
+		case "sudo", "env", "nice", "ionice", "nohup", "setsid", "timeout", "stdbuf", "time", "xargs", "exec", "command":
+		default:
+			return argv
+		}
+		argv = argv[1:]
+		for len(argv) > 0 && (strings.HasPrefix(argv[0], "-") || strings.Contains(argv[0], "=") || startsWithDigit(argv[0])) {
+			argv = argv[1:]
+		}
+	}
+	return argv
+}
+
+func startsWithDigit(s string) bool { return s != "" && s[0] >= '0' && s[0] <= '9' }
+
+// matches compares the pattern's words with the program's base name and the
+// arguments that follow it.
+func matches(pattern string, argv []string) bool {
+	words := strings.Fields(pattern)
+	if len(words) == 0 || len(argv) < len(words) {
+		return false
+	}
+	if ok, _ := path.Match(words[0], path.Base(argv[0])); !ok {
+		return false
+	}
+	args := argv[1:]
+	for _, w := range words[1:] {
+		i := slices.IndexFunc(args, func(a string) bool { ok, _ := path.Match(w, a); return ok })
+		if i < 0 {
+			return false
+		}
+		args = args[i+1:]
+	}
+	return true
+}
+
+func refuse(limit, format string, args ...any) *fault.Error {
+	return fault.New(fault.Denied, format, args...).WithField(limit)
+}
