@@ -1,0 +1,97 @@
+package incident
+
+import (
+	"time"
+)
+
+// MaxSymptoms bounds what one incident holds; signals beyond it are counted on
+// the last symptom and named in an event.
+const MaxSymptoms = 500
+
+// Open makes a new incident of a firing signal. hints are what diagnosis may
+// read of the signal's labels.
+func Open(id string, sig Signal, hints map[string]string, now time.Time) *Incident {
+	onset := sig.StartsAt
+	if onset.IsZero() || onset.After(now) {
+		onset = now
+	}
+	in := &Incident{
+		ID: id, Title: sig.Title, Status: New, Severity: sig.Severity, Priority: PriorityOf(sig.Severity),
+		Entity: sig.Entity, Hints: hints, OpenedAt: now, OnsetAt: onset, UpdatedAt: now,
+		Symptoms: []Symptom{}, Tried: []Tried{}, Runs: []Run{}, DueAt: now,
+	}
+	in.Note(now, "source:"+sig.Source, EventOpened, "first_signal", sig.Title, map[string]string{"signal": sig.ID, "entity": sig.Entity})
+	in.Absorb(sig, now)
+	return in
+}
+
+// Request makes an incident for a run that a person asks for, without a signal.
+func Request(id, title, entity string, now time.Time) *Incident {
+	in := &Incident{
+		ID: id, Title: title, Status: New, Severity: Info, Priority: PriorityOf(Info), Entity: entity, Hints: map[string]string{},
+		OpenedAt: now, OnsetAt: now, UpdatedAt: now, Symptoms: []Symptom{}, Tried: []Tried{}, Runs: []Run{}, DueAt: now,
+	}
+	in.Note(now, "secondline", EventOpened, "run_requested", title, nil)
+	return in
+}
+
+// PriorityOf is the priority that a severity gives until impact is computed
+// from what is downstream.
+func PriorityOf(s Severity) string {
+	switch s {
+	case Critical:
+		return "P1"
+	case High:
+		return "P2"
+	case Warning:
+		return "P3"
+	case Info:
+		return "P5"
+	case SeverityUnknown:
+		return "P4"
+	}
+	return "P4"
+}
+
+// Absorb takes a signal into the incident: it updates the symptom with the
+// signal's identity, or adds one. It reports whether anything changed beyond
+// a repetition.
+func (in *Incident) Absorb(sig Signal, now time.Time) (changed bool) {
+	for i := range in.Symptoms {
+		s := &in.Symptoms[i]
+		if s.Identity != sig.Identity || s.Source != sig.Source {
+			continue
+		}
+		newOccurrence := sig.State == Firing && sig.StartsAt.After(s.StartsAt)
+		changed = s.State != sig.State || newOccurrence
+		if changed {
+			s.Since = now
+			in.Note(now, "source:"+sig.Source, EventSignal, "state_changed", sig.Title+": "+string(s.State)+" -> "+string(sig.State),
+				map[string]string{"signal": sig.ID})
+		}
+		s.State, s.Signal, s.LastAt = sig.State, sig.ID, now
+		if newOccurrence {
+			s.StartsAt = sig.StartsAt
+		}
+		s.Count++
+		in.DueAt = now
+		return changed
+	}
+	if len(in.Symptoms) >= MaxSymptoms {
+		in.Symptoms[len(in.Symptoms)-1].Count++
+		return false
+	}
+	link := ""
+	if len(sig.Links) > 0 {
+		link = sig.Links[0]
+	}
+	in.Symptoms = append(in.Symptoms, Symptom{
+		Identity: sig.Identity, Source: sig.Source, Title: sig.Title, State: sig.State, Since: now,
+		StartsAt: sig.StartsAt, LastAt: now, Signal: sig.ID, Count: 1, Link: link,
+	})
+	if len(in.Symptoms) > 1 {
+		in.Note(now, "source:"+sig.Source, EventSignal, "joined", sig.Title, map[string]string{"signal": sig.ID})
+	}
+	in.DueAt = now
+	return true
+}
