@@ -1,0 +1,90 @@
+# Everything that CI does can be done here. "make help" lists the targets.
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+GO       ?= go
+BIN      ?= bin
+TOOLS    := $(CURDIR)/$(BIN)/tools
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+FUZZTIME ?= 10s
+export CGO_ENABLED ?= 0
+
+## build: the program, static, in bin/
+.PHONY: build
+build:
+	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN)/secondline ./cmd/secondline
+
+## test: vet and all tests; needs neither root nor the network
+.PHONY: test
+test:
+	$(GO) vet ./...
+	$(GO) test ./...
+
+## race: all tests under the race detector, in random order; needs a C compiler
+.PHONY: race
+race:
+	CGO_ENABLED=1 $(GO) test -race -shuffle=on ./...
+
+## check: what CI checks: format, linters, vet, race, tidy, generated code
+.PHONY: check
+check: lint race tidy generate
+
+## lint: gofumpt and golangci-lint, in the versions of internal/tools
+.PHONY: lint
+lint: $(TOOLS)/golangci-lint
+	$(TOOLS)/golangci-lint config verify
+	$(TOOLS)/golangci-lint run ./...
+
+## format: rewrite the code as lint wants it
+.PHONY: format
+format: $(TOOLS)/golangci-lint
+	$(TOOLS)/golangci-lint fmt
+
+## tidy: fail if go.mod or go.sum is not as "go mod tidy" leaves it
+.PHONY: tidy
+tidy:
+	$(GO) mod tidy -diff
+	$(GO) mod verify
+
+## generate: fail if committed generated code is not what the generators make; needs protoc
+.PHONY: generate
+generate: $(TOOLS)/protoc-gen-go $(TOOLS)/protoc-gen-go-grpc
+	PATH="$(TOOLS):$$PATH" $(GO) generate ./...
+	git diff --exit-code -- '*.pb.go'
+
+## fuzz: every fuzz target for FUZZTIME (10s), one after the other
+.PHONY: fuzz
+fuzz:
+	$(GO) list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.Dir}} {{.ImportPath}}{{end}}' ./... | while read -r dir pkg; do \
+		{ grep -hoE '^func Fuzz[A-Za-z0-9_]+' "$$dir"/*_test.go || true; } | sed 's/^func //' | sort -u | while read -r target; do \
+			echo "== $$pkg $$target"; \
+			$(GO) test "$$pkg" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) </dev/null; \
+		done; \
+	done
+
+## bench: all benchmarks
+.PHONY: bench
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+## lab: real servers in systemd-nspawn, real faults, measured causes and fixes; needs root
+.PHONY: lab
+lab:
+	SECONDLINE_LAB=1 $(GO) test -count=1 -timeout 30m -v ./examples/lab/...
+
+## clean: remove what was built
+.PHONY: clean
+clean:
+	rm -rf $(BIN)
+
+## help: this list
+.PHONY: help
+help:
+	@sed -nE 's/^## ([a-z]+): (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+$(TOOLS)/golangci-lint: PKG = github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+$(TOOLS)/protoc-gen-go: PKG = google.golang.org/protobuf/cmd/protoc-gen-go
+$(TOOLS)/protoc-gen-go-grpc: PKG = google.golang.org/grpc/cmd/protoc-gen-go-grpc
+$(TOOLS)/%: internal/tools/go.mod
+	cd internal/tools && CGO_ENABLED=0 $(GO) build -o $@ $(PKG)
