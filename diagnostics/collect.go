@@ -38,7 +38,8 @@ type Collector struct {
 
 // Collect reads the facts that the causes need about the subject, those of the
 // causes that name the alert first: what has to be known to find the objects,
-// then what is needed for each object. What could not be read before the budget
+// then what is needed for each object. Once a cause that names the alert is
+// confirmed, the others are not read. What could not be read before the budget
 // ended is a fact with status TimedOut, never left out. Facts are numbered in
 // the order in which they were asked for. The error is that of ctx, when it
 // ended first; the facts are good even then.
@@ -49,14 +50,33 @@ func (c *Collector) Collect(ctx context.Context, r remote.Runner, causes []*Caus
 	for _, wave := range waves(causes, subject) {
 		run.read(budgeted, surveyRequests(wave, subject))
 		run.read(budgeted, needRequests(wave, subject, run.index()))
+		if proven(wave, run.facts, subject) {
+			break
+		}
 	}
 	return run.facts, ctx.Err()
 }
 
+// proven reports whether the facts already confirm a cause that names the
+// alert. Then a sick host is spared the reading for all the others: whether the
+// cause was the right one is measured after its cure.
+func proven(causes []*Cause, facts []Fact, subject Subject) bool {
+	cat, err := NewCatalogue(causes)
+	if err != nil {
+		return false
+	}
+	for _, h := range Rank(cat, facts, subject).Hypotheses {
+		if h.Band == Confirmed && h.Explains {
+			return true
+		}
+	}
+	return false
+}
+
 // waves splits the causes for the subject's kind of entity into those that name
-// the alert and the others.
+// the alert, with whatever can stand behind them, and the others.
 func waves(causes []*Cause, subject Subject) [][]*Cause {
-	named, others := []*Cause{}, []*Cause{}
+	var named, others []*Cause
 	for _, cause := range causes {
 		switch {
 		case cause.Entity != subject.Entity.Kind:
@@ -65,6 +85,15 @@ func waves(causes []*Cause, subject Subject) [][]*Cause {
 		default:
 			others = append(others, cause)
 		}
+	}
+	for i := 0; i < len(named); i++ { // a root's own root joins, too
+		behind := func(c *Cause) bool { return slices.Contains(c.Explains, named[i].ID) }
+		for _, c := range others {
+			if behind(c) {
+				named = append(named, c)
+			}
+		}
+		others = slices.DeleteFunc(others, behind)
 	}
 	return [][]*Cause{named, others}
 }
