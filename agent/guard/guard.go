@@ -3,8 +3,9 @@
 // each command (Gate), on this host, from this host's file; a controller that
 // was taken over cannot change its answer.
 //
-// What it does not cover: what a refused program would do under another name.
-// It stops mistakes and orders, not an attacker who is already root here.
+// What it does not cover: what a refused program would do under another name or
+// through an interpreter, and where symbolic links lead. It stops mistakes and
+// orders, not an attacker who is already root here.
 package guard
 
 import (
@@ -99,16 +100,17 @@ func (g gate) Allow(_ context.Context, _ string, cmd remote.Command) error {
 	if len(cmd.Argv) == 0 {
 		return refuse("refuse", "an empty command")
 	}
-	if cmd.Argv[0] == "read-file" && len(cmd.Argv) > 1 {
-		return g.allowRead(cmd.Argv[1])
-	}
 	return g.allowArgv(cmd.Argv)
 }
 
+// allowRead refuses a path that a pattern of ReadDeny matches, or a directory
+// above it. It knows names, not what symbolic links make of them.
 func (g gate) allowRead(name string) error {
 	for _, pattern := range g.l.ReadDeny {
-		if ok, _ := path.Match(pattern, name); ok {
-			return refuse("read_deny", "%s may not be read", name)
+		for at := path.Clean(name); at != "/" && at != "."; at = path.Dir(at) {
+			if ok, _ := path.Match(pattern, at); ok {
+				return refuse("read_deny", "%s may not be read", name)
+			}
 		}
 	}
 	return nil
@@ -128,20 +130,73 @@ func (g gate) allowArgv(argv []string) error {
 			return refuse("refuse", "%q is on this agent's list of commands that it never runs", p)
 		}
 	}
-	if path.Base(argv[0]) == "rm" {
-		return g.allowRemoval(argv[1:])
+	for _, a := range argv[1:] {
+		if strings.HasPrefix(a, "/") {
+			if err := g.allowRead(a); err != nil {
+				return err
+			}
+		}
 	}
-	return g.allowScript(argv)
+	switch program := path.Base(argv[0]); {
+	case program == "rm" || program == "unlink" || program == "rmdir":
+		return g.allowRemoval(argv[1:])
+	case program == "find":
+		return g.allowFind(argv[1:])
+	case slices.Contains([]string{"sh", "bash", "dash", "ash", "zsh", "ksh"}, program):
+		return g.allowScript(argv[1:])
+	}
+	return nil
 }
 
-// allowRemoval keeps rm inside the clean-up roots and away from recursion.
+// allowRemoval keeps rm inside the clean-up roots and away from recursion. GNU
+// programs take any beginning of a long option.
 func (g gate) allowRemoval(args []string) error {
+	options := true
 	for _, a := range args {
-		if strings.HasPrefix(a, "-") && !strings.HasPrefix(a, "--") && strings.ContainsAny(a, "rR") || a == "--recursive" || a == "--no-preserve-root" {
-			return refuse("refuse", "rm never runs recursively")
+		switch {
+		case options && a == "--":
+			options = false
+		case options && strings.HasPrefix(a, "--"):
+			if len(a) > 2 && (strings.HasPrefix("--recursive", a) || strings.HasPrefix("--no-preserve-root", a) || strings.HasPrefix("--parents", a)) {
+				return refuse("refuse", "rm never runs recursively")
+			}
+		case options && strings.HasPrefix(a, "-"):
+			if strings.ContainsAny(a, "rRp") { // rmdir -p climbs up
+				return refuse("refuse", "rm never runs recursively")
+			}
+		case !g.insideRoots(a):
+			return refuse("cleanup_roots", "%s is outside the places where files may be deleted", a)
 		}
+	}
+	return nil
+}
+
+// allowFind keeps a find that deletes inside the clean-up roots, and refuses one
+// that runs other programs.
+func (g gate) allowFind(args []string) error {
+	for len(args) > 0 && (args[0] == "-P" || args[0] == "-H" || args[0] == "-L") {
+		args = args[1:]
+	}
+	deletes := false
+	for _, a := range args {
+		switch a {
+		case "-delete":
+			deletes = true
+		case "-exec", "-execdir", "-ok", "-okdir":
+			return refuse("refuse", "find never runs other programs")
+		case "-fprint", "-fprint0", "-fprintf", "-fls":
+			return refuse("refuse", "find never writes files")
+		}
+	}
+	if !deletes {
+		return nil
+	}
+	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
+		return refuse("cleanup_roots", "find deletes where nobody said")
+	}
+	for _, a := range args {
 		if strings.HasPrefix(a, "-") {
-			continue
+			break // the starting points come first
 		}
 		if !g.insideRoots(a) {
 			return refuse("cleanup_roots", "%s is outside the places where files may be deleted", a)
@@ -163,38 +218,52 @@ func (g gate) insideRoots(name string) bool {
 // allowScript looks for refused programs among the words of a shell's -c text.
 // Such text is constant (the loader sees to that), so this is about what a
 // runbook's author wrote, not about what an attacker hides.
-func (g gate) allowScript(argv []string) error {
-	shell := path.Base(argv[0])
-	if !slices.Contains([]string{"sh", "bash", "dash", "ash", "zsh", "ksh"}, shell) {
+func (g gate) allowScript(args []string) error {
+	isScript := slices.ContainsFunc(args, func(a string) bool {
+		return strings.HasPrefix(a, "-") && !strings.HasPrefix(a, "--") && strings.Contains(a, "c")
+	})
+	text := slices.IndexFunc(args, func(a string) bool { return !strings.HasPrefix(a, "-") && !strings.HasPrefix(a, "+") })
+	if !isScript || text < 0 {
 		return nil
 	}
-	for i, a := range argv {
-		if !strings.HasPrefix(a, "-") || !strings.HasSuffix(a, "c") || i+1 >= len(argv) {
-			continue
+	for _, line := range strings.FieldsFunc(args[text], func(r rune) bool { return strings.ContainsRune(";&|\n(){}`$", r) }) {
+		words := strings.Fields(line)
+		for len(words) > 0 && slices.Contains([]string{"if", "then", "else", "elif", "while", "until", "do", "!"}, words[0]) {
+			words = words[1:]
 		}
-		for _, line := range strings.FieldsFunc(argv[i+1], func(r rune) bool { return strings.ContainsRune(";&|\n(){}`$", r) }) {
-			words := strings.Fields(line)
-			for len(words) > 0 && slices.Contains([]string{"if", "then", "else", "elif", "while", "until", "do", "!"}, words[0]) {
-				words = words[1:]
-			}
-			if err := g.allowArgv(words); err != nil {
-				return err
-			}
+		if err := g.allowArgv(words); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// unwrap takes away programs that only start another one.
+// wrappers are programs that only start another one, each with its options
+// that take the next word.
+func wrappers() map[string][]string {
+	return map[string][]string{
+		"sudo": {"-u", "-g", "-h", "-p", "-C", "-r", "-t", "-T", "-U", "-D", "-R", "--user", "--group", "--chdir"}, "doas": {"-u", "-C"},
+		"env": {"-u", "-C", "--unset", "--chdir"}, "nice": {"-n", "--adjustment"}, "ionice": {"-c", "-n", "--class", "--classdata"},
+		"timeout": {"-k", "-s", "--kill-after", "--signal"}, "stdbuf": {"-i", "-o", "-e"}, "time": {"-f", "-o"},
+		"xargs": {"-I", "-d", "-E", "-a", "-n", "-L", "-P", "-s"}, "runuser": {"-u", "-g", "-G", "--user"}, "chrt": {"-T", "-P", "-D"},
+		"nohup": {}, "setsid": {}, "exec": {"-a"}, "command": {}, "busybox": {}, "eval": {},
+	}
+}
+
+// unwrap takes away programs that only start another one, with their options,
+// assignments and numbers (a duration, a priority).
 func unwrap(argv []string) []string {
+	known := wrappers()
 	for len(argv) > 1 {
-		switch path.Base(argv[0]) {
-		case "sudo", "env", "nice", "ionice", "nohup", "setsid", "timeout", "stdbuf", "time", "xargs", "exec", "command":
-		default:
+		withValue, ok := known[path.Base(argv[0])]
+		if !ok {
 			return argv
 		}
 		argv = argv[1:]
 		for len(argv) > 0 && (strings.HasPrefix(argv[0], "-") || strings.Contains(argv[0], "=") || startsWithDigit(argv[0])) {
+			if slices.Contains(withValue, argv[0]) && len(argv) > 1 {
+				argv = argv[1:]
+			}
 			argv = argv[1:]
 		}
 	}

@@ -6,8 +6,10 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -43,6 +45,14 @@ func (r *rows) FindToken(_ context.Context, hash string) (store.Token, error) {
 }
 
 func now() time.Time { return time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC) }
+
+func (r *rows) ListTokens(context.Context) ([]store.Token, error) {
+	all := []store.Token{}
+	for _, hash := range slices.Sorted(maps.Keys(r.byHash)) {
+		all = append(all, r.byHash[hash])
+	}
+	return all, nil
+}
 
 func (r *rows) add(t *testing.T, change func(*store.Token)) string {
 	t.Helper()

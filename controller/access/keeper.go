@@ -25,6 +25,7 @@ const SessionFor = 12 * time.Hour
 type Tokens interface {
 	SaveToken(ctx context.Context, t store.Token) error
 	FindToken(ctx context.Context, hash string) (store.Token, error)
+	ListTokens(ctx context.Context) ([]store.Token, error)
 }
 
 // Keeper tells who calls. It is safe for concurrent use.

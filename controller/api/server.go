@@ -95,6 +95,9 @@ func (s *Server) routes() []route {
 		{"GET /v1/checks", access.Viewer, s.listChecks},
 		{"POST /v1/agents/enrol-token", access.Admin, s.enrolToken},
 		{"POST /v1/agents/{id}/revoke", access.Admin, s.revokeAgent},
+		{"GET /v1/tokens", access.Admin, s.listTokens},
+		{"POST /v1/tokens", access.Admin, s.createToken},
+		{"POST /v1/tokens/{id}/revoke", access.Admin, s.revokeToken},
 
 		{"GET /healthz", open, s.live},
 		{"GET /readyz", open, s.ready},

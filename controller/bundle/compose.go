@@ -299,7 +299,7 @@ func nextSteps(in Input, r Report) []NextStep {
 				continue
 			}
 			out = append(out, NextStep{
-				Do:    "Look at what " + cure + " would change: " + remote.Quote([]string{"secondline", "run", cure, "--target", h.Entity, "--dry-run"}),
+				Do:    "Look at what " + cure + " would change: " + remote.Quote([]string{"secondline", "run", cure, "--on", h.Entity, "--dry-run"}),
 				Why:   fmt.Sprintf("it cures %s%s (%s)", h.Cause, objectText(h.Object), h.Band),
 				Risk:  "none: a dry run changes nothing; the plan names the risk of each step",
 				Check: "the symptom is measured again after the run", Undo: "each step of the plan says how it is undone",

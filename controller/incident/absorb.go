@@ -4,8 +4,8 @@ import (
 	"time"
 )
 
-// MaxSymptoms bounds what one incident holds; signals beyond it are counted on
-// the last symptom and named in an event.
+// MaxSymptoms bounds what one incident holds; signals beyond it are kept as
+// signals and only counted on the last symptom.
 const MaxSymptoms = 500
 
 // Open makes a new incident of a firing signal. hints are what diagnosis may
@@ -69,6 +69,7 @@ func (in *Incident) Absorb(sig Signal, now time.Time) (changed bool) {
 			in.Note(now, "source:"+sig.Source, EventSignal, "state_changed", sig.Title+": "+string(s.State)+" -> "+string(sig.State),
 				map[string]string{"signal": sig.ID})
 		}
+		in.raise(sig, now)
 		s.State, s.Signal, s.LastAt = sig.State, sig.ID, now
 		if newOccurrence {
 			s.StartsAt = sig.StartsAt
@@ -77,6 +78,7 @@ func (in *Incident) Absorb(sig Signal, now time.Time) (changed bool) {
 		in.DueAt = now
 		return changed
 	}
+	in.raise(sig, now)
 	if len(in.Symptoms) >= MaxSymptoms {
 		in.Symptoms[len(in.Symptoms)-1].Count++
 		return false
@@ -94,4 +96,14 @@ func (in *Incident) Absorb(sig Signal, now time.Time) (changed bool) {
 	}
 	in.DueAt = now
 	return true
+}
+
+// raise makes the incident as urgent as the worst signal that fires. It never
+// lowers: what was critical once is looked at as such until it is resolved.
+func (in *Incident) raise(sig Signal, now time.Time) {
+	if sig.State != Firing || PriorityOf(sig.Severity) >= in.Priority {
+		return
+	}
+	in.Note(now, "source:"+sig.Source, EventSignal, "severity_raised", string(in.Severity)+" -> "+string(sig.Severity), map[string]string{"signal": sig.ID})
+	in.Severity, in.Priority = sig.Severity, PriorityOf(sig.Severity)
 }

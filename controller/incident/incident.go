@@ -47,6 +47,7 @@ type Incident struct {
 	AckedBy     string                 `json:"acked_by"`
 	Failures    int                    `json:"failures"` // jobs in a row that ended without a finding
 	LastFailure string                 `json:"last_failure"`
+	FailedAt    time.Time              `json:"failed_at,omitzero"` // when the last of them ended
 	Stale       bool                   `json:"stale"` // the world changed since the diagnosis: diagnose again
 	Jobs        int                    `json:"jobs"`  // how many were ordered; numbers the next one
 	DueAt       time.Time              `json:"due_at,omitzero"`
@@ -89,6 +90,7 @@ type Run struct {
 	Hypothesis  *HypothesisRef      `json:"hypothesis,omitempty"`
 	Inputs      map[string]string   `json:"inputs"`
 	RequestedBy string              `json:"requested_by"`
+	JobID       string              `json:"job_id"` // the last job ordered for it
 	DryRun      bool                `json:"dry_run"`
 	Status      runbooks.RunStatus  `json:"status"`
 	Plan        *runbooks.Plan      `json:"plan,omitempty"`
@@ -287,9 +289,13 @@ func (in *Incident) FindTried(key string) (Tried, bool) {
 	return Tried{}, false
 }
 
-// CurrentRun returns the run that is not over yet, if there is one.
+// CurrentRun returns the run that is not over yet, if there is one. A dry run
+// is over when its plan is there: it ends as planned.
 func (in *Incident) CurrentRun() *Run {
 	for i := range in.Runs {
+		if !in.Runs[i].EndedAt.IsZero() {
+			continue
+		}
 		switch in.Runs[i].Status {
 		case runbooks.RunPlanned, runbooks.RunWaiting, runbooks.RunRunning:
 			return &in.Runs[i]

@@ -6,6 +6,7 @@ package limits
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/secondline-ops/secondline/runbooks"
@@ -21,9 +22,10 @@ type Locker interface {
 // lease, a restart of the agent and the report take time, too.
 const slack = 10 * time.Minute
 
-// Reserve takes the plan's locks for the run, all or none of them matters not:
-// they are taken in one transaction. It refuses with fault.Conflict, naming the
-// holder, when one is taken. A lock that is never given back ends by itself.
+// Reserve takes all of the plan's locks for the run, or none: a run that waits
+// holds nothing, so that two of them cannot wait for each other for ever. It
+// refuses with fault.Conflict, naming the holder, when one is taken. A lock that
+// is never given back ends by itself.
 func Reserve(ctx context.Context, tx Locker, plan *runbooks.Plan, run string, now time.Time) error {
 	until := now.Add(plan.WorstCase + slack)
 	for _, name := range append([]string{"target/" + plan.Target}, plan.Locks...) {
@@ -31,7 +33,7 @@ func Reserve(ctx context.Context, tx Locker, plan *runbooks.Plan, run string, no
 			continue
 		}
 		if err := tx.Lock(ctx, name, run, now, until); err != nil {
-			return err
+			return errors.Join(err, tx.Unlock(ctx, run))
 		}
 	}
 	return nil

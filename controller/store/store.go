@@ -46,7 +46,8 @@ type Tx interface {
 	FindOpenIncidents(ctx context.Context, entity string, identity string, resolvedSince time.Time) ([]*incident.Incident, error)
 	// SaveSignals stores signals in normal form.
 	SaveSignals(ctx context.Context, signals []incident.Signal) error
-	// SettleBody marks a body as decided, so that PendingBodies no longer returns it.
+	// SettleBody marks a body as decided, so that PendingBodies no longer returns
+	// it. It refuses with Conflict when somebody else has settled it before.
 	SettleBody(ctx context.Context, id string, status BodyStatus, problem string) error
 	// SaveEvidence stores facts, and their raw bytes by digest.
 	SaveEvidence(ctx context.Context, incidentID string, facts []diagnostics.Fact) error
@@ -200,6 +201,7 @@ type Evidence interface {
 type Agent struct {
 	ID         string
 	Serial     string // of its current certificate, hex
+	NextSerial string // of the certificate that replaces it when it is first used; "" when there is none
 	Version    string
 	Host       string
 	Mode       string // observe or act

@@ -67,6 +67,34 @@ type Situation struct {
 
 // Decide returns what happens next.
 func Decide(s Situation) Decision {
+	d := s.decide()
+	if s.HasAgent || !needsAgent(d.Action) {
+		return d
+	}
+	switch s.Incident.Status {
+	case incident.Resolved: // the relapse is real, whoever reaches the host: diagnosing says that nobody does
+		return d
+	case incident.Escalated: // a person was called already
+		return Decision{Action: Wait, Reason: NoAgent, Detail: s.Incident.Entity}
+	case incident.New, incident.Diagnosing, incident.AwaitingApproval, incident.Remediating, incident.Verifying,
+		incident.Closed, incident.Suppressed, incident.Merged:
+	}
+	return Decision{Action: Escalate, Reason: NoAgent, Detail: s.Incident.Entity}
+}
+
+// needsAgent reports whether the action is work for an agent. The one that was
+// there may be gone: revoked, or its host taken out of the inventory.
+func needsAgent(a Action) bool {
+	switch a {
+	case Diagnose, Plan, Remediate, Verify, Measure:
+		return true
+	case AwaitApproval, GiveUpOn, Resolve, Escalate, Close, Wait:
+		return false
+	}
+	return false
+}
+
+func (s Situation) decide() Decision {
 	in := s.Incident
 	if in.Work != nil {
 		return s.awaitReport()
@@ -108,32 +136,30 @@ func (s Situation) awaitReport() Decision {
 }
 
 func (s Situation) fromNew() Decision {
-	switch {
-	case s.Incident.Entity == "":
+	if s.Incident.Entity == "" {
 		return Decision{Action: Escalate, Reason: EntityUnknown}
-	case !s.HasAgent:
-		return Decision{Action: Escalate, Reason: NoAgent, Detail: s.Incident.Entity}
 	}
 	return Decision{Action: Diagnose, Reason: NewIncident}
 }
 
 func (s Situation) fromDiagnosing() Decision {
 	in := s.Incident
-	if run := in.CurrentRun(); run != nil && run.Plan == nil {
-		return Decision{Action: Plan, Reason: RunRequested, RunID: run.ID, Runbook: run.Runbook}
-	}
-	switch {
-	case in.Failures >= s.Policy.MaxFailures:
-		return Decision{Action: Escalate, Reason: CannotDiagnose, Detail: in.LastFailure}
-	case in.Failures > 0 && s.Now.Before(in.UpdatedAt.Add(s.Policy.RetryAfter)):
-		return Decision{Action: Wait, Reason: TryAgainLater, Detail: in.LastFailure, LookAt: in.UpdatedAt.Add(s.Policy.RetryAfter)}
-	}
 	if run := in.CurrentRun(); run != nil {
+		switch {
+		case run.Plan == nil:
+			return Decision{Action: Plan, Reason: RunRequested, RunID: run.ID, Runbook: run.Runbook}
+		case run.Status == runbooks.RunRunning: // and nobody reports on it any more
+			return Decision{Action: Escalate, Reason: OutcomeUnknown, RunID: run.ID, Runbook: run.Runbook}
+		}
 		return s.weighPlan(run)
 	}
 	switch {
 	case len(in.Symptoms) == 0: // a person's run, and it is over
 		return Decision{Action: Resolve, Reason: RunEnded, Detail: runOutcome(in)}
+	case in.Failures >= s.Policy.MaxFailures:
+		return Decision{Action: Escalate, Reason: CannotDiagnose, Detail: in.LastFailure}
+	case in.Failures > 0 && s.Now.Before(s.retryAt()):
+		return Decision{Action: Wait, Reason: TryAgainLater, Detail: in.LastFailure, LookAt: s.retryAt()}
 	case in.Stale:
 		return Decision{Action: Diagnose, Reason: WorldChanged}
 	case in.Diagnosis == nil:
@@ -150,6 +176,9 @@ func runOutcome(in *incident.Incident) string {
 	run := lastRun(in)
 	if run == nil {
 		return "nothing was run"
+	}
+	if run.DryRun && run.Plan != nil {
+		return "dry run: the plan was made and nothing was changed"
 	}
 	text := run.Runbook + ": " + string(run.Status)
 	if run.Result != nil && run.Result.Why != "" {
@@ -208,12 +237,15 @@ func (s Situation) cureFor(h *diagnostics.Hypothesis, key string) Decision {
 func attempts(in *incident.Incident) int {
 	n := 0
 	for _, r := range in.Runs {
-		if r.Result != nil {
+		if r.Result != nil && r.Status != runbooks.RunRefused && r.Status != runbooks.RunFailed {
 			n++
 		}
 	}
 	return n
 }
+
+// retryAt is when work that failed is tried again.
+func (s Situation) retryAt() time.Time { return s.Incident.FailedAt.Add(s.Policy.RetryAfter) }
 
 // weighPlan decides whether a plan may be carried out.
 func (s Situation) weighPlan(run *incident.Run) Decision {
@@ -225,9 +257,6 @@ func (s Situation) weighPlan(run *incident.Run) Decision {
 	band := diagnostics.Possible
 	if run.Hypothesis != nil {
 		band = run.Hypothesis.Band
-	}
-	if run.DryRun {
-		return Decision{Action: Resolve, Reason: RunEnded, Detail: "dry run: the plan was made and nothing was changed"}
 	}
 	level, by := s.Policy.LevelFor(run.Plan, band, s.Now)
 	switch level {
@@ -261,38 +290,72 @@ func (s Situation) fromAwaitingApproval() Decision {
 	if run == nil || run.Plan == nil {
 		return Decision{Action: GiveUpOn, Reason: WorldChanged}
 	}
+	gone, told := s.sourceResolved()
+	if told && gone.Action == Resolve { // nothing is cured that is over, approved or not
+		return gone
+	}
 	if d := s.weighPlan(run); d.Action == Remediate {
 		return d
 	}
-	if d, told := s.sourceResolved(); told {
-		return d
+	if told {
+		return gone
 	}
 	until := run.AskedAt.Add(s.Policy.ApprovalTimeout)
 	if !s.Now.Before(until) {
 		return Decision{Action: Escalate, Reason: ApprovalTimedOut, RunID: run.ID, Runbook: run.Runbook}
 	}
-	return Decision{Action: Wait, Reason: WaitingForApproval, RunID: run.ID, LookAt: until}
+	reason := WaitingForApproval
+	if s.sourceIsWrong() {
+		reason = SourceIsWrong
+	}
+	return Decision{Action: Wait, Reason: reason, RunID: run.ID, LookAt: until}
 }
 
 func (s Situation) fromRemediating() Decision {
 	run := lastRun(s.Incident)
-	if run == nil || run.Result == nil {
+	if run == nil {
 		return Decision{Action: GiveUpOn, Reason: WorldChanged}
 	}
-	d := Decision{RunID: run.ID, Key: run.Key, Runbook: run.Runbook, Detail: run.Result.Why}
+	d := Decision{RunID: run.ID, Key: run.Key, Runbook: run.Runbook}
+	if run.Result == nil {
+		d.Action, d.Reason = Escalate, OutcomeUnknown
+		return d
+	}
+	d.Detail = run.Result.Why
 	switch run.Result.Status {
 	case runbooks.RunVerified:
-		d.Action, d.Reason = Verify, RunVerified
-	case runbooks.RunUnknown:
+		d.Action, d.Reason, d.Key = Verify, RunVerified, s.proofKey(run)
+	case runbooks.RunRefuted, runbooks.RunUndone, runbooks.RunFailed, runbooks.RunRefused, runbooks.RunRejected, runbooks.RunCancelled:
+		d.Action, d.Reason = GiveUpOn, RunNotVerified
+	case runbooks.RunUnknown, runbooks.RunPlanned, runbooks.RunWaiting, runbooks.RunRunning:
 		d.Action, d.Reason = Escalate, OutcomeUnknown
-	case runbooks.RunRefuted, runbooks.RunUndone, runbooks.RunFailed, runbooks.RunRefused, runbooks.RunRejected,
-		runbooks.RunCancelled, runbooks.RunPlanned, runbooks.RunWaiting, runbooks.RunRunning:
-		d.Action, d.Reason = GiveUpOn, StillThere
-		if hasStuckStep(run.Result) {
-			d.Action, d.Reason = Escalate, UndoStuck
-		}
+	}
+	if d.Action == "" { // a status that is not known says nothing about what happened
+		d.Action, d.Reason = Escalate, OutcomeUnknown
+	}
+	if hasStuckStep(run.Result) {
+		d.Action, d.Reason = Escalate, UndoStuck
 	}
 	return d
+}
+
+// proofKey is the hypothesis whose symptom proves that a run helped: the one
+// that it was to cure, or, for a run that a person started, the best one that
+// may be acted on. "" when nothing can be measured.
+func (s Situation) proofKey(run *incident.Run) string {
+	if s.measurable(run.Key) {
+		return run.Key
+	}
+	if run.Key != "" || s.Incident.Diagnosis == nil {
+		return ""
+	}
+	for _, h := range s.Incident.Diagnosis.Hypotheses {
+		sure := h.Band == diagnostics.Confirmed || h.Band == diagnostics.Likely
+		if sure && h.Explains && s.Catalogue.Measurable(h.Cause) {
+			return incident.HypothesisKey(h.Cause, h.Entity, h.Object)
+		}
+	}
+	return ""
 }
 
 func hasStuckStep(r *runbooks.RunResult) bool {
@@ -319,7 +382,11 @@ func (s Situation) fromVerifying() Decision {
 	if run != nil && len(in.Symptoms) == 0 { // a person's run: its own verification is the proof
 		return Decision{Action: Resolve, Reason: RunEnded, Detail: runOutcome(in)}
 	}
-	if run == nil || !s.measurable(run.Key) {
+	key := ""
+	if run != nil {
+		key = s.proofKey(run)
+	}
+	if key == "" {
 		if d, told := s.sourceResolved(); told {
 			return d
 		}
@@ -329,17 +396,17 @@ func (s Situation) fromVerifying() Decision {
 		return Decision{Action: Escalate, Reason: CannotVerify, Detail: "nothing says how this symptom is measured"}
 	}
 	m := in.Measured
-	if m == nil || m.Key != run.Key || m.At.Before(run.EndedAt) {
-		return s.measureAgain(Verify, RunVerified, run.Key)
+	if m == nil || m.Key != key || m.At.Before(run.EndedAt) {
+		return s.measureAgain(Verify, RunVerified, key)
 	}
 	switch m.Gone {
 	case expr.True:
 		return Decision{Action: Resolve, Reason: MeasuredGone, Detail: m.Text}
 	case expr.False:
-		return Decision{Action: GiveUpOn, Reason: StillThere, Key: run.Key, RunID: run.ID, Detail: m.Text}
+		return Decision{Action: GiveUpOn, Reason: StillThere, Key: key, RunID: run.ID, Detail: m.Text}
 	case expr.CannotTell:
 	}
-	return s.measureAgain(Verify, CannotVerify, run.Key)
+	return s.measureAgain(Verify, CannotVerify, key)
 }
 
 // measureAgain asks for a measurement, unless too many gave no answer.
@@ -348,8 +415,8 @@ func (s Situation) measureAgain(a Action, why Reason, key string) Decision {
 	if in.Failures >= s.Policy.MaxFailures {
 		return Decision{Action: Escalate, Reason: CannotVerify, Key: key, Detail: in.LastFailure}
 	}
-	if in.Failures > 0 && s.Now.Before(in.UpdatedAt.Add(s.Policy.RetryAfter)) {
-		return Decision{Action: Wait, Reason: TryAgainLater, Detail: in.LastFailure, LookAt: in.UpdatedAt.Add(s.Policy.RetryAfter)}
+	if in.Failures > 0 && s.Now.Before(s.retryAt()) {
+		return Decision{Action: Wait, Reason: TryAgainLater, Detail: in.LastFailure, LookAt: s.retryAt()}
 	}
 	return Decision{Action: a, Reason: why, Key: key}
 }
@@ -409,20 +476,62 @@ func (s Situation) measurable(key string) bool {
 
 func (s Situation) fromEscalated() Decision {
 	in := s.Incident
-	if run := in.CurrentRun(); run != nil && run.Plan != nil {
-		if _, ok := approvedBy(run); ok {
-			return s.weighPlan(run)
-		}
+	if late, ok := s.lateReport(); ok {
+		return late
 	}
 	d, told := s.sourceResolved()
-	if !told || d.Action == Escalate {
-		reason := WaitingForPerson
-		if !in.SourceResolvedAt().IsZero() {
-			reason = SourceIsWrong
-		}
-		return Decision{Action: Wait, Reason: reason}
+	if told && d.Action == Resolve {
+		return d
 	}
-	return d
+	if run := in.CurrentRun(); run != nil && run.Plan != nil && run.Status != runbooks.RunRunning {
+		plan := s.weighPlan(run)
+		if plan.Reason == PlanApproved {
+			return plan
+		}
+		if run.Status == runbooks.RunPlanned && (plan.Action == AwaitApproval || plan.Action == Remediate) {
+			// The plan came after the call. Whoever was called may say yes to it;
+			// unattended work beside a person is out of the question.
+			return Decision{Action: AwaitApproval, Reason: NeedsApproval, RunID: run.ID, Runbook: run.Runbook, Key: run.Key}
+		}
+	}
+	if told && d.Action != Escalate {
+		return d
+	}
+	reason := WaitingForPerson
+	if s.sourceIsWrong() {
+		reason = SourceIsWrong
+	}
+	return Decision{Action: Wait, Reason: reason}
+}
+
+// sourceIsWrong reports whether the source says resolved and the host says no.
+func (s Situation) sourceIsWrong() bool {
+	since, m := s.Incident.SourceResolvedAt(), s.Incident.Measured
+	return !since.IsZero() && m != nil && m.Gone == expr.False && !m.At.Before(since)
+}
+
+// lateReport goes on with a run whose agent was silent, or whose incident a
+// person took over, and that turns out to have been verified.
+func (s Situation) lateReport() (Decision, bool) {
+	in, run := s.Incident, lastRun(s.Incident)
+	if run == nil || run.Result == nil || run.Status != runbooks.RunVerified || in.Escalation == nil {
+		return Decision{}, false
+	}
+	called := in.Escalation.At
+	key := s.proofKey(run)
+	m := in.Measured
+	switch {
+	case len(in.Symptoms) == 0:
+		return Decision{Action: Resolve, Reason: RunEnded, Detail: runOutcome(in)}, true
+	case key != "" && m != nil && m.Key == key && !m.At.Before(run.EndedAt):
+		if m.Gone == expr.True && m.At.After(called) {
+			return Decision{Action: Resolve, Reason: MeasuredGone, Detail: m.Text}, true
+		}
+		return Decision{}, false
+	case key != "" && run.EndedAt.After(called):
+		return Decision{Action: Verify, Reason: RunVerified, Key: key, RunID: run.ID, Runbook: run.Runbook}, true
+	}
+	return Decision{}, false
 }
 
 func (s Situation) fromResolved() Decision {

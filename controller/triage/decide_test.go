@@ -170,8 +170,8 @@ func TestDecide(t *testing.T) {
 
 		"a verified run is not proof":      {in: withRun(firing(incident.Remediating), ended(runbooks.RunVerified)), want: Verify, reason: RunVerified},
 		"an unknown outcome is a person's": {in: withRun(firing(incident.Remediating), ended(runbooks.RunUnknown)), want: Escalate, reason: OutcomeUnknown},
-		"an undone run leads on":           {in: withRun(firing(incident.Remediating), ended(runbooks.RunUndone)), want: GiveUpOn, reason: StillThere},
-		"a refused run leads on":           {in: withRun(firing(incident.Remediating), ended(runbooks.RunRefused)), want: GiveUpOn, reason: StillThere},
+		"an undone run leads on":           {in: withRun(firing(incident.Remediating), ended(runbooks.RunUndone)), want: GiveUpOn, reason: RunNotVerified},
+		"a refused run leads on":           {in: withRun(firing(incident.Remediating), ended(runbooks.RunRefused)), want: GiveUpOn, reason: RunNotVerified},
 		"a stuck undo is a person's": {in: func() *incident.Incident {
 			run := ended(runbooks.RunRefuted)
 			run.Result.Steps = []runbooks.StepResult{{Status: runbooks.StepStuck}}

@@ -30,6 +30,7 @@ const (
 	PlanApproved       Reason = "plan_approved"
 	AllowedByPolicy    Reason = "allowed_by_policy"
 	RunVerified        Reason = "run_verified"
+	RunNotVerified     Reason = "run_not_verified"
 	OutcomeUnknown     Reason = "outcome_unknown"
 	UndoStuck          Reason = "undo_stuck"
 	MeasuredGone       Reason = "measured_gone"
@@ -43,6 +44,8 @@ const (
 	ResolvedLongEnough Reason = "resolved_long_enough"
 	ResolvedRecently   Reason = "resolved_recently"
 	NothingToDo        Reason = "nothing_to_do"
+	TargetBusy         Reason = "target_busy"
+	NoEnd              Reason = "no_end"
 )
 
 // Sentence explains the reason to a person; "" for an unknown one.
@@ -83,6 +86,7 @@ func sentences() map[Reason]string {
 		PlanApproved:       "a person approved exactly this plan",
 		AllowedByPolicy:    "the cause is proven and policy allows this runbook to act by itself",
 		RunVerified:        "every step was verified; now the original symptom is measured",
+		RunNotVerified:     "the run ended without being verified, so it cured nothing",
 		OutcomeUnknown:     "a step may or may not have happened, and nothing could tell which",
 		UndoStuck:          "a change could not be taken back",
 		MeasuredGone:       "the symptom was measured gone and stayed gone",
@@ -96,5 +100,7 @@ func sentences() map[Reason]string {
 		ResolvedLongEnough: "it has been resolved for so long that a new signal would be a new incident",
 		ResolvedRecently:   "it was resolved a short while ago and is kept open for a relapse",
 		NothingToDo:        "there is nothing to do in this state",
+		TargetBusy:         "another run holds the target or a lock; this one waits for it",
+		NoEnd:              "deciding did not come to an end, which is a bug; a person has to look",
 	}
 }

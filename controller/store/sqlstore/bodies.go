@@ -122,10 +122,18 @@ func (t *tx) SettleBody(ctx context.Context, id string, status store.BodyStatus,
 	if status != store.BodySettled && status != store.BodyUnmapped {
 		return fault.New(fault.Invalid, "a body cannot be settled as %q", status).WithField("status")
 	}
-	n, err := t.exec(ctx, `UPDATE bodies SET status = $2, problem = $3 WHERE id = $1`,
+	n, err := t.exec(ctx, `UPDATE bodies SET status = $2, problem = $3 WHERE id = $1 AND status = 'pending'`,
 		escape(id), string(status), escape(problem))
-	if err == nil && n == 0 {
+	if err != nil || n > 0 {
+		return err
+	}
+	var present string
+	err = t.row(ctx, `SELECT status FROM bodies WHERE id = $1`, []any{escape(id)}, &present)
+	if errors.Is(err, sql.ErrNoRows) {
 		return fault.New(fault.NotFound, "there is no body %q", id)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return fault.New(fault.Conflict, "body %s was %s by someone else", id, present)
 }

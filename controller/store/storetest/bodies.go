@@ -44,6 +44,7 @@ func bodies(t *testing.T, fresh func(t *testing.T) Place) {
 	if got.Status != store.BodyUnmapped || got.Problem != "no alerts in it" {
 		t.Fatalf("settled body is %s: %q", got.Status, got.Problem)
 	}
+	wantKind(t, s.Update(ctx, func(tx store.Tx) error { return tx.SettleBody(ctx, "b1", store.BodySettled, "") }), fault.Conflict)
 	wantKind(t, s.Update(ctx, func(tx store.Tx) error { return tx.SettleBody(ctx, "nobody", store.BodySettled, "") }), fault.NotFound)
 	wantKind(t, s.Update(ctx, func(tx store.Tx) error { return tx.SettleBody(ctx, "b3", store.BodyPending, "") }), fault.Invalid)
 

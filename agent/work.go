@@ -1,0 +1,251 @@
+package agent
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"time"
+
+	"github.com/secondline-ops/secondline/agent/guard"
+	"github.com/secondline-ops/secondline/agent/job"
+	"github.com/secondline-ops/secondline/agent/journal"
+	"github.com/secondline-ops/secondline/diagnostics"
+	"github.com/secondline-ops/secondline/internal/fault"
+	"github.com/secondline-ops/secondline/internal/remote"
+	"github.com/secondline-ops/secondline/runbooks"
+	"github.com/secondline-ops/secondline/runbooks/engine"
+)
+
+// work checks a job against the agent's own limits and carries it out. A panic
+// in what came from outside ends the job, not the agent.
+func (a *Agent) work(ctx context.Context, j job.Job) (report job.Report) {
+	started := a.Now()
+	defer func() {
+		if r := recover(); r != nil {
+			status := job.Failed
+			if j.Kind == job.Run {
+				status = job.Unknown
+			}
+			report = a.failed(j, status, fault.New(fault.Internal, "this agent has a bug: %v", r))
+		}
+		report.Started, report.Ended = started, a.Now()
+		a.bound(&report)
+	}()
+	if !j.Deadline.IsZero() && j.Kind != job.Run {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, j.Deadline)
+		defer cancel()
+	}
+	if owner := cmp.Or(j.Target.Entity.Agent, j.Target.Entity.ID); owner != a.Identity.Name {
+		return a.failed(j, job.Refused, fault.New(fault.Denied, "%s is reached by agent %q, and this is %s", j.Target.Entity.ID, owner, a.Identity.Name))
+	}
+	rb, err := a.runbook(j)
+	if err != nil {
+		return a.failed(j, job.Failed, err)
+	}
+	if err := a.Limits.Allow(j, rb); err != nil {
+		return a.failed(j, job.Refused, err)
+	}
+	runner, err := a.reach(ctx, j)
+	if err != nil {
+		return a.failed(j, job.Failed, err)
+	}
+	report = job.Report{JobID: j.ID, Fence: j.Fence, Kind: j.Kind, Agent: a.Identity.Name, Status: job.Done}
+	if err := a.do(ctx, j, rb, runner, &report); err != nil {
+		why := a.failed(j, job.Failed, err)
+		report.Status, report.Error = why.Status, why.Error
+		if j.Kind == job.Run && (report.Run == nil || report.Run.Status != runbooks.RunFailed) {
+			report.Status = job.Unknown // the journal failed in the middle; see engine.Run
+		}
+	}
+	return report
+}
+
+// reach opens the target with the gate that the kind of job allows. Everything
+// but a run only reads.
+func (a *Agent) reach(ctx context.Context, j job.Job) (remote.Runner, error) {
+	transport, err := a.Reach.Reach(ctx, j.Target)
+	if err != nil {
+		return nil, err
+	}
+	gate := a.Limits.Gate()
+	if j.Kind != job.Run {
+		gate = remote.Gates(remote.ReadOnly(), gate)
+	}
+	return remote.Open(transport, remote.Options{Name: j.Target.Entity.ID, Gate: gate, Redactor: a.Redactor, Audit: a.Audit}), nil
+}
+
+// runbook parses the runbook of a job that has one. The digest is what people
+// approved and what will be signed, so the bytes must be its own.
+func (a *Agent) runbook(j job.Job) (*runbooks.Runbook, error) {
+	var doc job.Document
+	switch {
+	case j.Kind == job.Plan && j.Plan != nil:
+		doc = j.Plan.Runbook
+	case j.Kind == job.Run && j.Run != nil:
+		doc = j.Run.Runbook
+	default:
+		return nil, nil //nolint:nilnil // such a job has none
+	}
+	if err := doc.Verify(); err != nil {
+		return nil, err
+	}
+	rb, err := runbooks.Parse(doc.Name, doc.Body, runbooks.ParseOptions{Decoders: decoders(a.Actions), Probes: diagnostics.SpecsOf(a.Probes)})
+	if err != nil {
+		return nil, fault.Wrap(fault.Invalid, err, "read runbook %s", doc.Name)
+	}
+	if rb.Digest != doc.Digest {
+		return nil, fault.New(fault.Denied, "runbook %s has another digest than the job says", doc.Name)
+	}
+	return rb, nil
+}
+
+func decoders(actions []engine.Action) []runbooks.Decoder {
+	out := make([]runbooks.Decoder, 0, len(actions))
+	for _, act := range actions {
+		out = append(out, act)
+	}
+	return out
+}
+
+func (a *Agent) do(ctx context.Context, j job.Job, rb *runbooks.Runbook, r remote.Runner, report *job.Report) error {
+	switch {
+	case j.Kind == job.Diagnose && j.Diagnose != nil:
+		return a.diagnose(ctx, j, r, report)
+	case j.Kind == job.Measure && j.Measure != nil:
+		return a.measure(ctx, j, r, report)
+	case j.Kind == job.Check && j.Check != nil:
+		return a.check(ctx, j, r, report)
+	case j.Kind == job.Plan && j.Plan != nil:
+		plan, err := engine.Plan(ctx, r, binding(rb, j, *j.Plan), a.deps(j, nil))
+		if err == nil {
+			report.Plan = &plan
+		}
+		return err
+	case j.Kind == job.Run && j.Run != nil:
+		deps := a.deps(j, jobJournal{a.Journal, j.ID})
+		deps.MaxHold = j.Run.MaxHold
+		result, err := engine.Resume(ctx, r, binding(rb, j, j.Run.PlanSpec), j.Run.PlanDigest, deps)
+		if result.Status != "" {
+			report.Run = &result
+		}
+		return err
+	}
+	return fault.New(fault.Invalid, "this agent does not know jobs of kind %q", j.Kind).WithHint("update the agent")
+}
+
+func (a *Agent) collector(j job.Job, budget time.Duration) *diagnostics.Collector {
+	return &diagnostics.Collector{
+		Probes: a.Probes, Now: a.Now, Budget: budget,
+		OnProbe: func(probe, target string) {
+			a.event(j.ID, j.Fence, job.Event{JobID: j.ID, At: a.Now(), Kind: "probe", Text: probe + " on " + target})
+		},
+	}
+}
+
+func (a *Agent) diagnose(ctx context.Context, j job.Job, r remote.Runner, report *job.Report) error {
+	var causes []*diagnostics.Cause
+	for _, doc := range j.Diagnose.Causes {
+		c, err := a.cause(doc)
+		if err != nil {
+			return err
+		}
+		causes = append(causes, c)
+	}
+	subject := diagnostics.Subject{Entity: j.Target.Entity, Hints: j.Diagnose.Hints, Onset: j.Diagnose.OnsetAt}
+	facts, err := a.collector(j, j.Diagnose.Budget).Collect(ctx, r, causes, subject)
+	report.Facts = facts
+	if errors.Is(err, context.DeadlineExceeded) && len(facts) > 0 {
+		return nil // what was not read in time says so
+	}
+	return err
+}
+
+func (a *Agent) cause(doc job.Document) (*diagnostics.Cause, error) {
+	if err := doc.Verify(); err != nil {
+		return nil, err
+	}
+	c, err := diagnostics.ParseCause(doc.Name, doc.Body, a.Probes)
+	if err != nil {
+		return nil, fault.Wrap(fault.Invalid, err, "read cause %s", doc.Name)
+	}
+	return c, nil
+}
+
+func (a *Agent) deps(j job.Job, jl engine.Journal) engine.Deps {
+	roots := a.Limits.CleanupRoots
+	if roots == nil {
+		roots = guard.DefaultCleanupRoots()
+	}
+	return engine.Deps{
+		Actions: a.Actions, Probes: probeReader{a.Probes, a.Now}, Specs: diagnostics.SpecsOf(a.Probes), Journal: jl, Now: a.Now, CleanupRoots: roots,
+		Logger: a.Logger,
+		OnEvent: func(e engine.Event) {
+			a.event(j.ID, j.Fence, job.Event{JobID: j.ID, At: e.At, Kind: e.Kind, Step: e.Step, Text: e.Text})
+		},
+	}
+}
+
+func binding(rb *runbooks.Runbook, j job.Job, spec job.PlanSpec) engine.Binding {
+	b := engine.Binding{Runbook: rb, Entity: j.Target.Entity, Given: spec.Inputs, Target: j.Target.Entity}
+	if h := spec.Hypothesis; h != nil && h.Cause != "" {
+		object, evidence := map[string]any{}, map[string]any{}
+		for k, v := range h.Object {
+			object[k] = v
+		}
+		for id, truth := range h.Evidence {
+			evidence[id] = string(truth)
+		}
+		b.Hypothesis = map[string]any{"cause": h.Cause, "entity": h.Entity, "band": string(h.Band), "object": object, "evidence": evidence}
+	}
+	return b
+}
+
+// jobJournal is the journal as the engine sees it: one job's records.
+type jobJournal struct {
+	j  *journal.Journal
+	id string
+}
+
+// Append implements engine.Journal.
+func (jj jobJournal) Append(ctx context.Context, r engine.Record) error {
+	return jj.j.Append(ctx, journal.Entry{
+		Job: jj.id, Fence: jj.j.HighestFence(jj.id), Step: r.Step, Attempt: r.Attempt, Kind: journal.Kind(r.Kind), At: r.At, Data: r.Data,
+	})
+}
+
+// Records implements engine.Journal.
+func (jj jobJournal) Records() ([]engine.Record, error) {
+	entries, err := jj.j.Job(jj.id)
+	if err != nil {
+		return nil, err
+	}
+	var records []engine.Record
+	for _, e := range entries {
+		switch e.Kind {
+		case journal.Plan, journal.Intent, journal.Outcome, journal.Verified, journal.UndoIntent, journal.UndoOutcome:
+			records = append(records, engine.Record{Step: e.Step, Attempt: e.Attempt, Kind: engine.RecordKind(e.Kind), At: e.At, Data: e.Data})
+		case journal.Lease, journal.Report, journal.Accepted:
+		}
+	}
+	return records, nil
+}
+
+// probeReader reads a probe for the engine, which does not know diagnostics.
+type probeReader struct {
+	probes *diagnostics.ProbeSet
+	now    func() time.Time
+}
+
+// Read implements engine.ProbeReader.
+func (p probeReader) Read(ctx context.Context, r remote.Runner, name string, args map[string]string) (map[string]any, error) {
+	c := diagnostics.Collector{Probes: p.probes, Now: p.now}
+	fact, err := c.Read(ctx, r, name, args)
+	if err != nil {
+		return nil, err
+	}
+	if !fact.Status.Tells() {
+		return nil, fault.New(fault.Transient, "probe %s: %s %s", name, fact.Status, fact.Error)
+	}
+	return fact.Value, nil
+}

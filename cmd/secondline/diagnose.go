@@ -1,0 +1,221 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/secondline-ops/secondline/controller/api"
+	"github.com/secondline-ops/secondline/diagnostics"
+	"github.com/secondline-ops/secondline/internal/entity"
+	"github.com/secondline-ops/secondline/internal/fault"
+)
+
+func diagnoseCommand(env *environment) *cobra.Command {
+	var o diagnoseOptions
+	cmd := &cobra.Command{
+		Use:   "diagnose [USER@]HOST",
+		Short: "Find out what is wrong with a server: read-only, over SSH, without a controller",
+		Long: `Reads what the causes in the catalogue need to be told apart, and ranks them with the evidence for and against each. It only
+reads: commands that could change something are refused on this side. Host keys are checked as ssh does. "localhost", or
+--local, looks at this machine.
+
+Exit code 0 when it was done, whatever was found; 4 when the host key or the login was refused; 6 when the host is unreachable.`,
+		Example: `  secondline diagnose ops@db1
+  secondline diagnose db1 --alert HostOutOfDiskSpace --hint mount=/var
+  secondline diagnose --local -o json
+  secondline diagnose db1 --inventory inventory.yaml --bundle db1.tar.gz`,
+		Args: atMost(1),
+	}
+	out := addOutput(cmd)
+	o.reach.addFlags(env, cmd)
+	f := cmd.Flags()
+	f.StringVar(&o.inventory, "inventory", "", "inventory file that says what the host promised: budgets, processes, address")
+	f.StringVar(&o.alert, "alert", "", "name of the alert; causes that explain it are looked at first")
+	f.StringArrayVar(&o.hints, "hint", nil, "name=value of what is known: mount, unit, url …; may be given several times")
+	f.StringSliceVar(&o.causes, "causes", nil, "folder with causes of your own; may be given several times")
+	f.StringVar(&o.bundle, "bundle", "", "also write everything into this file, as a bundle that can be verified")
+	f.DurationVar(&o.within, "within", diagnostics.DefaultBudget, "how long to look at most")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 1 {
+			o.reach.target = args[0]
+		}
+		return diagnose(cmd.Context(), env, out, o)
+	}
+	return cmd
+}
+
+type diagnoseOptions struct {
+	reach                    reachOptions
+	inventory, alert, bundle string
+	hints, causes            []string
+	within                   time.Duration
+}
+
+// diagnosed is the answer of the command.
+type diagnosed struct {
+	Target      string                   `json:"target"`
+	At          time.Time                `json:"at"`
+	TookSeconds float64                  `json:"took_seconds"`
+	Unknown     bool                     `json:"unknown"`
+	Why         string                   `json:"why"`
+	Hypotheses  []diagnostics.Hypothesis `json:"hypotheses"`
+	NotLookedAt []string                 `json:"not_looked_at"`
+	Facts       []diagnostics.Fact       `json:"facts"`
+}
+
+func diagnose(ctx context.Context, env *environment, out *format, o diagnoseOptions) error {
+	subject, err := o.subject()
+	if err != nil {
+		return err
+	}
+	probes, err := builtinProbes()
+	if err != nil {
+		return err
+	}
+	catalogue, err := localCatalogue(o.causes, nil, probes)
+	if err != nil {
+		return err
+	}
+	server, done, err := o.reach.open(ctx, env, subject.Entity)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if subject.Entity.ID == "" {
+		subject.Entity.ID = server.Target()
+	}
+	progress := newProgress(env)
+	collector := &diagnostics.Collector{Probes: probes, Now: time.Now, Budget: o.within, OnProbe: progress.show}
+	started := time.Now()
+	facts, err := collector.Collect(ctx, server, catalogue.Causes.All(), subject)
+	progress.clear()
+	if err != nil {
+		return fmt.Errorf("diagnose %s: %w", subject.Entity.ID, err)
+	}
+	if err := answered(facts); err != nil {
+		return err
+	}
+	diagnosis := diagnostics.Rank(catalogue.Causes, facts, subject)
+	found := diagnosed{
+		Target: subject.Entity.ID, At: started.UTC(), TookSeconds: time.Since(started).Seconds(),
+		Unknown: diagnosis.Unknown, Why: diagnosis.Why, Hypotheses: diagnosis.Hypotheses, NotLookedAt: diagnosis.NotLookedAt, Facts: facts,
+	}
+	if o.bundle != "" {
+		about := looked{subject: subject, facts: facts, diagnosis: diagnosis, catalogue: catalogue, at: started}
+		if err := about.writeBundle(ctx, o.bundle); err != nil {
+			return err
+		}
+	}
+	return out.write(env.stdout, found.withoutData(), func(w io.Writer) { showDiagnosis(w, env.paints(w), found, o.bundle) })
+}
+
+// subject is what the diagnosis is about, as far as it is known before the host
+// was reached.
+func (o *diagnoseOptions) subject() (diagnostics.Subject, error) {
+	hints, err := pairs("hint", o.hints)
+	if err != nil {
+		return diagnostics.Subject{}, err
+	}
+	if o.alert != "" {
+		hints["alertname"] = o.alert
+	}
+	if err := o.reach.complete(); err != nil {
+		return diagnostics.Subject{}, err
+	}
+	s := diagnostics.Subject{Entity: entity.Entity{ID: o.reach.name(), Kind: entity.Host}, Hints: hints}
+	if o.inventory == "" {
+		return s, nil
+	}
+	inv, err := controllerConfig{Inventory: o.inventory}.inventory()
+	if err != nil {
+		return s, err
+	}
+	host, ok := inv.Host(s.Entity.ID)
+	if !ok {
+		return s, fault.New(fault.NotFound, "there is no host %q in %s", s.Entity.ID, o.inventory).
+			WithHint("call it by its id there; --host-name gives the address apart from the id")
+	}
+	s.Entity = host
+	return s, nil
+}
+
+// answered refuses to call it a diagnosis when the host has answered nothing.
+func answered(facts []diagnostics.Fact) error {
+	for _, f := range facts {
+		if f.Status.Tells() || f.Status == diagnostics.Truncated || f.Status == diagnostics.Denied {
+			return nil
+		}
+	}
+	for _, f := range facts {
+		if f.Error != "" {
+			return fault.New(fault.Unreachable, "nothing could be read: %s", f.Error)
+		}
+	}
+	return fault.New(fault.Unreachable, "nothing could be read")
+}
+
+// withoutData leaves out the bytes that were read: their digests stay, and a
+// bundle has them.
+func (d diagnosed) withoutData() diagnosed {
+	facts := make([]diagnostics.Fact, len(d.Facts))
+	for i, f := range d.Facts {
+		raws := make([]diagnostics.Raw, len(f.Raws))
+		for k, raw := range f.Raws {
+			raw.Data = nil
+			raws[k] = raw
+		}
+		f.Raws = raws
+		facts[i] = f
+	}
+	d.Facts = facts
+	return d
+}
+
+func showDiagnosis(w io.Writer, p paint, d diagnosed, bundle string) {
+	list := make([]api.Hypothesis, 0, len(d.Hypotheses))
+	for _, h := range d.Hypotheses {
+		list = append(list, api.Hypothesis{
+			Cause: h.Cause, Title: h.Title, Entity: h.Entity, Object: h.Object, Probability: h.Probability, Band: string(h.Band),
+			For: h.For, Against: h.Against, CannotTell: h.CannotTell, Cures: h.Cures,
+		})
+	}
+	fmt.Fprintln(w, p.as(bold, oneLine(fmt.Sprintf("%s: %s", d.Target, d.Why))))
+	showHypotheses(w, p, list, d.NotLookedAt, maxShownHypotheses)
+	say(w, "")
+	say(w, "%d facts read in %.1f s; nothing was changed", len(d.Facts), d.TookSeconds)
+	if bundle != "" {
+		say(w, "bundle: %s (secondline bundle show %s)", bundle, bundle)
+	}
+}
+
+// progress shows on a terminal what is being read right now.
+type progress struct {
+	w  io.Writer
+	on bool
+	n  int
+}
+
+func newProgress(env *environment) *progress {
+	return &progress{w: env.stderr, on: terminal(env.stderr)}
+}
+
+// maxProgress keeps the line from wrapping, which could not be undone.
+const maxProgress = 70
+
+func (p *progress) show(probe, target string) {
+	p.n++
+	if p.on {
+		line := []rune(oneLine(fmt.Sprintf("%d: reading %s on %s", p.n, probe, target)))
+		fmt.Fprintf(p.w, "\r\x1b[K%s", string(line[:min(len(line), maxProgress)]))
+	}
+}
+
+func (p *progress) clear() {
+	if p.on {
+		fmt.Fprint(p.w, "\r\x1b[K")
+	}
+}

@@ -1,0 +1,270 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/secondline-ops/secondline/controller/api"
+	"github.com/secondline-ops/secondline/controller/incident"
+	"github.com/secondline-ops/secondline/diagnostics"
+	"github.com/secondline-ops/secondline/runbooks"
+)
+
+// How much a page shows; -o json has everything.
+const (
+	maxShownHypotheses = 3
+	maxShownGaps       = 5
+	maxShownSymptoms   = 8
+)
+
+// incidentPage is an incident on a terminal, answer first: whoever reads it was
+// woken up.
+type incidentPage struct {
+	api.Incident
+	plan  api.PlanView // of the run that waits, if one does
+	now   time.Time
+	paint paint
+}
+
+// waiting is the run that waits for a yes or no.
+func (p incidentPage) waiting() *api.Run {
+	for i := range p.Runs {
+		if runbooks.RunStatus(p.Runs[i].Status) == runbooks.RunWaiting {
+			return &p.Runs[i]
+		}
+	}
+	return nil
+}
+
+func (p incidentPage) show(w io.Writer) {
+	fmt.Fprintln(w, p.paint.as(bold, oneLine(fmt.Sprintf("incident %d: %s", p.Number, p.Title))))
+	fmt.Fprintf(w, "%s  %s\n", p.paint.as(statusColour(p.Status), oneLine(strings.ReplaceAll(statusWords(p.Summary), "_", " "))),
+		oneLine(strings.TrimSpace(fmt.Sprintf("%s, %s, on %s, open for %s%s", orDash(p.Priority), orDash(p.Severity), orDash(p.Entity), p.age(), p.acked()))))
+	if p.Resolution != "" {
+		say(w, "how it ended: %s", p.Resolution)
+	}
+	if p.Escalation != nil {
+		say(w, "a person was called %s ago: %s", ago(p.Escalation.At, p.now), p.Escalation.Reason)
+	}
+	p.showCause(w)
+	if p.Measured != nil {
+		fmt.Fprintf(w, "\n%s\n", p.paint.as(bold, "measured"))
+		say(w, "  %s: %s (%s ago)", goneWords(p.Measured.Gone), p.Measured.Text, ago(p.Measured.At, p.now))
+	}
+	p.showSymptoms(w)
+	p.showRuns(w)
+	fmt.Fprintf(w, "\n%s\n", p.paint.as(bold, "what to do now"))
+	for _, line := range p.next() {
+		say(w, "  %s", line)
+	}
+}
+
+func (p incidentPage) age() string {
+	if !p.ResolvedAt.IsZero() {
+		return span(p.ResolvedAt.Sub(p.OpenedAt))
+	}
+	return ago(p.OpenedAt, p.now)
+}
+
+func (p incidentPage) acked() string {
+	if p.AckedBy == "" {
+		return ", nobody has acknowledged it"
+	}
+	return ", " + p.AckedBy + " is looking"
+}
+
+func statusColour(status string) string {
+	switch s := incident.Status(status); s {
+	case incident.Resolved, incident.Closed, incident.Merged, incident.Suppressed:
+		return green
+	case incident.Escalated:
+		return red
+	case incident.New, incident.Diagnosing, incident.AwaitingApproval, incident.Remediating, incident.Verifying:
+		return yellow
+	}
+	return yellow
+}
+
+func goneWords(gone string) string {
+	switch gone {
+	case "true":
+		return "the symptom is gone"
+	case "false":
+		return "the symptom is still there"
+	}
+	return "cannot tell whether the symptom is gone"
+}
+
+func (p incidentPage) showCause(w io.Writer) {
+	fmt.Fprintf(w, "\n%s\n", p.paint.as(bold, "cause"))
+	if p.Why != "" {
+		say(w, "  %s", p.Why)
+	} else {
+		say(w, "  not diagnosed yet")
+	}
+	showHypotheses(w, p.paint, p.Hypotheses, p.NotLookedAt, maxShownHypotheses)
+}
+
+// showHypotheses shows ranked causes with what speaks for and against each, and
+// what could not be looked at. most bounds how many are shown; 0 does not.
+func showHypotheses(w io.Writer, p paint, list []api.Hypothesis, gaps []string, most int) {
+	for i, h := range list {
+		if most > 0 && i == most {
+			say(w, "  and %d more, less likely: -o json shows them", len(list)-i)
+			break
+		}
+		colour := dim
+		switch diagnostics.Band(h.Band) {
+		case diagnostics.Confirmed:
+			colour = red
+		case diagnostics.Likely:
+			colour = yellow
+		case diagnostics.Possible, diagnostics.Unlikely:
+		}
+		head := fmt.Sprintf("%s on %s", h.Title, h.Entity)
+		if len(h.Object) > 0 {
+			head += " (" + pairText(h.Object) + ")"
+		}
+		fmt.Fprintf(w, "\n  %d. %s  %s\n", i+1, p.as(colour, oneLine(h.Band)), p.as(bold, oneLine(head)))
+		say(w, "     %s, probability %.2f", h.Cause, h.Probability)
+		showEvidence(w, p, "for", green, h.For)
+		showEvidence(w, p, "against", red, h.Against)
+		showEvidence(w, p, "cannot tell", dim, h.CannotTell)
+		if len(h.Cures) > 0 {
+			say(w, "     cured by     %s", strings.Join(h.Cures, ", "))
+		}
+	}
+	if len(gaps) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\n  %s\n", p.as(dim, "could not be looked at"))
+	for i, gap := range gaps {
+		if most > 0 && i == maxShownGaps {
+			say(w, "     and %d more: -o json shows them", len(gaps)-i)
+			return
+		}
+		say(w, "     %s", gap)
+	}
+}
+
+func showEvidence(w io.Writer, p paint, what, colour string, list []diagnostics.Evidence) {
+	for _, e := range list {
+		text := e.Text
+		if text == "" {
+			text = e.That
+		}
+		if len(e.Facts) > 0 {
+			text += "  [" + strings.Join(e.Facts, ", ") + "]"
+		}
+		fmt.Fprintf(w, "     %s %s\n", p.as(colour, fmt.Sprintf("%-12s", what)), oneLine(text))
+	}
+}
+
+func (p incidentPage) showSymptoms(w io.Writer) {
+	if len(p.Symptoms) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\n%s\n", p.paint.as(bold, "symptoms"))
+	for i, s := range p.Symptoms {
+		if i == maxShownSymptoms {
+			say(w, "  and %d more", len(p.Symptoms)-i)
+			return
+		}
+		say(w, "  %-12s %s, from %s, %d times since %s", s.State, s.Title, s.Source, s.Count, clock(s.Since))
+	}
+}
+
+func (p incidentPage) showRuns(w io.Writer) {
+	for _, run := range p.Runs {
+		fmt.Fprintf(w, "\n%s\n", p.paint.as(bold, oneLine(fmt.Sprintf("run %s: %s on %s, %s", run.ID, run.Runbook, run.Target, strings.ReplaceAll(run.Status, "_", " ")))))
+		if run.ID == p.plan.Run.ID && p.plan.Plan != nil {
+			showPlan(w, p.paint, p.plan)
+			continue
+		}
+		showSteps(w, p.paint, run)
+	}
+	for _, t := range p.Tried {
+		say(w, "  tried %s on %s: %s, %s", t.Runbook, t.Entity, t.Outcome, t.Why)
+	}
+}
+
+func showSteps(w io.Writer, p paint, run api.Run) {
+	if run.Why != "" {
+		say(w, "  %s", run.Why)
+	}
+	for _, s := range run.Steps {
+		line := oneLine(fmt.Sprintf("%s (%s)", s.ID, s.Action))
+		for _, more := range []string{s.Changed, s.Error, strings.Join(s.Measured, "; ")} {
+			if more != "" {
+				line += ": " + oneLine(more)
+			}
+		}
+		fmt.Fprintf(w, "  %s  %s\n", p.as(stepColour(s.Status), fmt.Sprintf("%-9s", oneLine(s.Status))), line)
+	}
+}
+
+func stepColour(status string) string {
+	switch runbooks.StepStatus(status) {
+	case runbooks.StepVerified:
+		return green
+	case runbooks.StepRefuted, runbooks.StepStuck, runbooks.StepUnknown:
+		return red
+	case runbooks.StepUndoing, runbooks.StepUndone:
+		return yellow
+	case runbooks.StepPlanned, runbooks.StepIntent, runbooks.StepRunning, runbooks.StepOutcome, runbooks.StepVerifying, runbooks.StepSkipped:
+	}
+	return dim
+}
+
+// showPlan shows exactly what would change. Render leaves no control character.
+func showPlan(w io.Writer, p paint, view api.PlanView) {
+	for line := range strings.Lines(view.Plan.Render()) {
+		line = strings.TrimSuffix(line, "\n")
+		switch {
+		case strings.HasPrefix(line, "   | +"):
+			line = p.as(green, line)
+		case strings.HasPrefix(line, "   | -"):
+			line = p.as(red, line)
+		}
+		fmt.Fprintln(w, strings.TrimRight("  "+line, " "))
+	}
+	say(w, "  it takes at most %s; to approve it you need to be %s", view.Worst, view.Needs)
+}
+
+// next says what a person can do, as commands to copy.
+func (p incidentPage) next() []string {
+	n := fmt.Sprint(p.Number)
+	var lines []string
+	switch incident.Status(p.Status) {
+	case incident.AwaitingApproval:
+		if run := p.waiting(); run != nil {
+			lines = append(lines, approveHint(*run), "secondline reject "+run.ID+" --why \"…\"")
+		}
+	case incident.Escalated:
+		lines = append(lines, "secondline incident ack "+n+"                 you are looking")
+		for _, h := range p.Hypotheses {
+			if len(h.Cures) > 0 {
+				lines = append(lines, fmt.Sprintf("secondline run %s --on %s --incident %s --dry-run", h.Cures[0], h.Entity, n))
+				break
+			}
+		}
+		lines = append(lines, "secondline incident resolve "+n+" --why \"…\"")
+	case incident.Resolved:
+		lines = append(lines, "nothing; if it is not over: secondline incident reopen "+n+" --why \"…\"")
+	case incident.Closed, incident.Merged, incident.Suppressed:
+		lines = append(lines, "nothing")
+	case incident.New, incident.Diagnosing, incident.Remediating, incident.Verifying:
+		lines = append(lines, "nothing yet; watch it: secondline incident show "+n+" --follow")
+	}
+	if p.BundleURL != "" {
+		lines = append(lines, fmt.Sprintf("secondline bundle get %s -o incident-%s.tar.gz", n, n))
+	}
+	return append(lines, "secondline incident why "+n)
+}
+
+// approveHint is the command that says yes to exactly this plan.
+func approveHint(run api.Run) string {
+	return "secondline approve " + run.ID + " --plan " + run.PlanDigest
+}

@@ -1,0 +1,248 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/secondline-ops/secondline/controller/api"
+	"github.com/secondline-ops/secondline/diagnostics"
+	"github.com/secondline-ops/secondline/internal/fault"
+	"github.com/secondline-ops/secondline/runbooks"
+	"github.com/secondline-ops/secondline/runbooks/actions"
+)
+
+func runbookCommand(env *environment) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "runbook",
+		Short: "See, check and explain runbooks",
+		Long: `list and show ask the controller what it would run. With --local they show what this binary ships, and what --dir adds;
+lint and explain need no controller.`,
+	}
+	conn := addConnection(env, cmd)
+	return group(cmd, runbookList(env, conn), runbookShow(env, conn), runbookLint(env), runbookExplain(env))
+}
+
+// localFlags make list and show work without a controller.
+type localFlags struct {
+	local bool
+	dirs  []string
+}
+
+func (l *localFlags) add(cmd *cobra.Command, what string) {
+	cmd.Flags().BoolVar(&l.local, "local", false, "what this binary ships, without asking a controller")
+	cmd.Flags().StringSliceVar(&l.dirs, "dir", nil, "folder with "+what+" of your own; implies --local")
+}
+
+func (l *localFlags) wanted() bool { return l.local || len(l.dirs) > 0 }
+
+// runbookSource is a runbook with its file, when it was read here.
+type runbookSource struct {
+	api.RunbookInfo
+	Source string `json:"source,omitempty"`
+}
+
+func findRunbooks(ctx context.Context, client *api.Client) ([]runbookSource, error) {
+	list, err := client.ListRunbooks(ctx)
+	out := make([]runbookSource, 0, len(list.Runbooks))
+	for _, r := range list.Runbooks {
+		out = append(out, runbookSource{RunbookInfo: r})
+	}
+	return out, err
+}
+
+func localRunbooks(dirs []string) ([]runbookSource, error) {
+	probes, err := builtinProbes()
+	if err != nil {
+		return nil, err
+	}
+	cat, err := localCatalogue(nil, dirs, probes)
+	if err != nil {
+		return nil, err
+	}
+	var out []runbookSource
+	for _, r := range cat.Runbooks.All() {
+		info := api.RunbookInfo{
+			Name: r.Name, Title: r.Title, Owner: r.Owner, Cures: r.Cures, Autonomy: string(r.Autonomy), Digest: r.Digest, File: r.File,
+			Inputs: []api.InputInfo{}, Steps: []api.StepInfo{},
+		}
+		for _, in := range r.Inputs {
+			info.Inputs = append(info.Inputs, api.InputInfo{
+				Name: in.Name, Type: string(in.Type), Default: in.Default, Required: in.Required, Description: in.Description,
+			})
+		}
+		for _, s := range r.Steps {
+			info.Steps = append(info.Steps, api.StepInfo{ID: s.ID, Action: s.Action, Effect: string(s.Effect)})
+		}
+		out = append(out, runbookSource{info, string(r.Source)})
+	}
+	return out, nil
+}
+
+// eitherWay runs do with what the binary has, or with what the controller has.
+func eitherWay[T any](conn *connection, l *localFlags, local func([]string) ([]T, error), remote func(context.Context, *api.Client) ([]T, error),
+	do func(list []T, args []string) error,
+) func(*cobra.Command, []string) error {
+	ask := conn.askBriefly(func(ctx context.Context, client *api.Client, args []string) error {
+		list, err := remote(ctx, client)
+		if err != nil {
+			return err
+		}
+		return do(list, args)
+	})
+	return func(cmd *cobra.Command, args []string) error {
+		if !l.wanted() {
+			return withLocalHint(ask(cmd, args))
+		}
+		list, err := local(l.dirs)
+		if err != nil {
+			return err
+		}
+		return do(list, args)
+	}
+}
+
+// withLocalHint says that there is a way without a controller.
+func withLocalHint(err error) error {
+	if fault.Is(err, fault.Unreachable) || fault.Is(err, fault.Unauthenticated) {
+		return fault.Wrap(fault.KindOf(err), err, "ask the controller").
+			WithHint("%s", strings.TrimPrefix(hintOf(err)+"; or see what this binary ships, with --local", "; "))
+	}
+	return err
+}
+
+func runbookList(env *environment, conn *connection) *cobra.Command {
+	var l localFlags
+	cmd := &cobra.Command{
+		Use: "list", Short: "List runbooks with what they cure", Args: exactly(0),
+		Example: `  secondline runbook list
+  secondline runbook list --local -o json`,
+	}
+	out := addOutput(cmd)
+	l.add(cmd, "runbooks")
+	cmd.RunE = eitherWay(conn, &l, localRunbooks, findRunbooks, func(list []runbookSource, _ []string) error {
+		infos := api.RunbookList{Runbooks: []api.RunbookInfo{}}
+		for _, r := range list {
+			infos.Runbooks = append(infos.Runbooks, r.RunbookInfo)
+		}
+		return out.write(env.stdout, infos, func(w io.Writer) {
+			rows := [][]string{{"NAME", "AUTONOMY", "CURES", "TITLE"}}
+			for _, r := range infos.Runbooks {
+				rows = append(rows, []string{r.Name, r.Autonomy, orDash(strings.Join(r.Cures, ",")), r.Title})
+			}
+			columns(w, rows)
+		})
+	})
+	return cmd
+}
+
+func runbookShow(env *environment, conn *connection) *cobra.Command {
+	var l localFlags
+	cmd := &cobra.Command{
+		Use: "show NAME", Short: "Show a runbook: what it needs, what it does", Args: exactly(1),
+		Example: `  secondline runbook show restart-crashed-unit
+  secondline runbook show restart-crashed-unit --local    # with its file`,
+		ValidArgsFunction: conn.completeRunbooks(),
+	}
+	out := addOutput(cmd)
+	l.add(cmd, "runbooks")
+	cmd.RunE = eitherWay(conn, &l, localRunbooks, findRunbooks, func(list []runbookSource, args []string) error {
+		for _, r := range list {
+			if r.Name == args[0] {
+				return out.write(env.stdout, r, func(w io.Writer) { showRunbook(w, env.paints(w), r) })
+			}
+		}
+		return fault.New(fault.NotFound, "there is no runbook %q", args[0]).WithHint("secondline runbook list")
+	})
+	return cmd
+}
+
+func showRunbook(w io.Writer, p paint, r runbookSource) {
+	fmt.Fprintln(w, p.as(bold, oneLine(r.Name+": "+r.Title)))
+	say(w, "  owner     %s", orDash(r.Owner))
+	say(w, "  cures     %s", orDash(strings.Join(r.Cures, ", ")))
+	say(w, "  autonomy  at most %s", r.Autonomy)
+	say(w, "  file      %s, %s", r.File, r.Digest)
+	for _, in := range r.Inputs {
+		need := "optional"
+		switch {
+		case in.Required:
+			need = "required"
+		case in.Default != "":
+			need = "default " + in.Default
+		}
+		say(w, "  input     %s (%s, %s) %s", in.Name, in.Type, need, in.Description)
+	}
+	for i, s := range r.Steps {
+		say(w, "  step %d    %s (%s, %s)", i+1, s.ID, s.Action, s.Effect)
+	}
+	if r.Source == "" {
+		return
+	}
+	say(w, "")
+	for line := range strings.Lines(r.Source) {
+		say(w, "%s", strings.TrimSuffix(line, "\n"))
+	}
+}
+
+func runbookLint(env *environment) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "lint FILE…", Short: "Check runbook files; every mistake with its place and rule", Args: atLeast(1),
+		Long:    `Checks what the controller and the agent would check before they took the file. Exit code 1 says that there are mistakes.`,
+		Example: `  secondline runbook lint runbooks/*.yaml`,
+	}
+	out := addOutput(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		probes, done, err := allProbes(cmd.Context(), env)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = done() }() // it only read
+		return lint(env, out, args, func(file string, data []byte) error {
+			_, err := runbooks.Parse(file, data, runbooks.ParseOptions{Decoders: actions.Decoders(), Probes: diagnostics.SpecsOf(probes)})
+			return err
+		})
+	}
+	return cmd
+}
+
+func runbookExplain(env *environment) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "explain [RULE]", Short: "Explain a rule that lint names, or list them all", Args: atMost(1),
+		Example: `  secondline runbook explain SL001`,
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			return runbooks.Rules(), cobra.ShellCompDirectiveNoFileComp
+		},
+	}
+	out := addOutput(cmd)
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		ids := args
+		if len(args) == 0 {
+			ids = runbooks.Rules()
+		}
+		type rule struct {
+			ID   string `json:"id"`
+			Text string `json:"text"`
+		}
+		rules := make([]rule, 0, len(ids))
+		for _, id := range ids {
+			text, ok := runbooks.Explain(id)
+			if !ok {
+				return fault.New(fault.NotFound, "there is no rule %q", id).WithHint("there are %s", strings.Join(runbooks.Rules(), ", "))
+			}
+			rules = append(rules, rule{strings.ToUpper(id), text})
+		}
+		return out.write(env.stdout, rules, func(w io.Writer) {
+			for _, r := range rules {
+				if len(args) == 0 {
+					r.Text, _, _ = strings.Cut(r.Text, "\n")
+				}
+				fmt.Fprintf(w, "%s  %s\n", oneLine(r.ID), clean(r.Text))
+			}
+		})
+	}
+	return cmd
+}

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/secondline-ops/secondline/internal/remote/ssh/sshtest"
+)
+
+// storyWithin bounds each wait of a story.
+const storyWithin = time.Minute
+
+func TestMain(m *testing.M) {
+	// An agent starts the bundled plugins as this very binary.
+	if len(os.Args) > 2 && os.Args[1] == "plugin" && os.Args[2] == "serve" {
+		os.Exit(run())
+	}
+	testscript.Main(m, map[string]func(){"secondline": func() { os.Exit(run()) }})
+}
+
+func TestStories(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			home := filepath.Join(env.WorkDir, "home")
+			env.Setenv("HOME", home)
+			env.Setenv("XDG_STATE_HOME", "")
+			return os.Mkdir(home, 0o700)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits, "until": until, "controller": startController, "agent": startScriptAgent, "sshd": startSSHD,
+		},
+		RequireExplicitExec: true,
+	})
+}
+
+// exits runs a command that is to end with the code: exits CODE COMMAND ARGS….
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE COMMAND ARGS…")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	if got := runCode(ts, args[1:]); got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+func runCode(ts *testscript.TestScript, args []string) int {
+	err := ts.Exec(args[0], args[1:]...)
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return exit.ExitCode()
+	}
+	ts.Check(err)
+	return 0
+}
+
+// until runs a command again until its output matches: until REGEXP COMMAND ARGS….
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: until REGEXP COMMAND ARGS…")
+	}
+	want := regexp.MustCompile("(?m)" + args[0])
+	ctx, cancel := context.WithTimeout(context.Background(), storyWithin)
+	defer cancel()
+	again := time.NewTicker(200 * time.Millisecond)
+	defer again.Stop()
+	for {
+		runCode(ts, args[1:])
+		if want.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			ts.Fatalf("%q did not come", args[0])
+		}
+	}
+}
+
+// background runs a command line of ours in this process until the story ends,
+// and waits for a line of its standard error to match.
+func background(ts *testscript.TestScript, ready *regexp.Regexp, args ...string) []string {
+	ctx, cancel := context.WithCancel(context.Background())
+	reader, writer := io.Pipe()
+	var all sync.WaitGroup
+	code := -1
+	all.Go(func() {
+		code = execute(ctx, &environment{stdin: strings.NewReader(""), stdout: io.Discard, stderr: writer, getenv: ts.Getenv}, args)
+		_ = writer.Close() // a pipe: it cannot fail
+	})
+	found := make(chan []string, 1)
+	all.Go(func() {
+		lines := bufio.NewScanner(reader)
+		for lines.Scan() {
+			ts.Logf("%s: %s", args[0], lines.Text())
+			if m := ready.FindStringSubmatch(lines.Text()); m != nil {
+				select {
+				case found <- m:
+				default:
+				}
+			}
+		}
+		close(found)
+	})
+	ts.Defer(func() {
+		cancel()
+		all.Wait()
+	})
+	select {
+	case m, ok := <-found:
+		if !ok {
+			ts.Fatalf("%s ended with %d", strings.Join(args, " "), code)
+		}
+		return m
+	case <-time.After(storyWithin):
+		ts.Fatalf("%s did not come up", strings.Join(args, " "))
+	}
+	return nil
+}
+
+// startController starts a real controller: controller FLAGS…. Commands after
+// it talk to it as its admin.
+func startController(ts *testscript.TestScript, _ bool, args []string) {
+	data := ts.MkAbs("controller")
+	m := background(ts, regexp.MustCompile(`^people: (\S+)\s+agents: (\S+)`),
+		append([]string{"controller", "--listen", "127.0.0.1:0", "--agent-listen", "127.0.0.1:0", "--data-dir", data}, args...)...)
+	ts.Setenv("SECONDLINE_URL", m[1])
+	ts.Setenv("AGENTS", m[2])
+	ts.Setenv("SECONDLINE_TOKEN_FILE", filepath.Join(data, "admin-token"))
+}
+
+// startScriptAgent runs an enrolled agent: agent STATE GUARD.
+func startScriptAgent(ts *testscript.TestScript, _ bool, args []string) {
+	background(ts, regexp.MustCompile(`agent started`),
+		"agent", "run", "--controller", ts.Getenv("AGENTS"), "--state", ts.MkAbs(args[0]), "--guard", ts.MkAbs(args[1]))
+}
+
+// startSSHD starts a real SSH server on this machine.
+func startSSHD(ts *testscript.TestScript, _ bool, _ []string) {
+	dir := ts.MkAbs("sshd")
+	ts.Check(os.Mkdir(dir, 0o700))
+	s, err := sshtest.StartOpenSSH(context.Background(), dir)
+	if errors.Is(err, sshtest.ErrNoOpenSSH) {
+		if os.Getenv("SECONDLINE_REQUIRE_REAL") == "1" {
+			ts.Fatalf("OpenSSH server: %v", err)
+		}
+		s, err = sshtest.StartInProcess(context.Background(), dir)
+	}
+	ts.Check(err)
+	ts.Defer(s.Stop)
+	ts.Setenv("SSH_USER", s.User)
+	ts.Setenv("SSH_HOST", s.Host)
+	ts.Setenv("SSH_PORT", strconv.Itoa(s.Port))
+	ts.Setenv("SSH_KEY", s.KeyPath)
+	ts.Setenv("KNOWN_HOSTS", s.KnownHostsPath)
+}

@@ -1,0 +1,98 @@
+package controller
+
+import (
+	"errors"
+	"io/fs"
+	"slices"
+	"time"
+
+	"github.com/secondline-ops/secondline/agent/job"
+	"github.com/secondline-ops/secondline/diagnostics"
+	"github.com/secondline-ops/secondline/runbooks"
+)
+
+// Catalogue is what the controller knows of causes and cures: the shipped ones
+// and those of the owner's folders. It does not change; a reload makes another.
+type Catalogue struct {
+	Causes   *diagnostics.Catalogue
+	Runbooks *runbooks.Catalogue
+	docs     []job.Document // of all causes, as jobs carry them
+}
+
+// CatalogueSource says where causes and runbooks come from, and what they may use.
+type CatalogueSource struct {
+	Causes   []fs.FS
+	Runbooks []fs.FS
+	Probes   *diagnostics.ProbeSet
+	Decoders []runbooks.Decoder
+}
+
+// LoadCatalogue reads everything and reports all mistakes at once. With any
+// mistake there is no catalogue: half of one would decide differently from the
+// one that was reviewed.
+func LoadCatalogue(src CatalogueSource) (*Catalogue, error) {
+	var errs []error
+	var causes []*diagnostics.Cause
+	for _, dir := range src.Causes {
+		c, err := diagnostics.LoadCatalogue(dir, src.Probes)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		causes = append(causes, c.All()...)
+	}
+	var books []*runbooks.Runbook
+	for _, dir := range src.Runbooks {
+		c, err := runbooks.LoadCatalogue(dir, runbooks.ParseOptions{Decoders: src.Decoders, Probes: diagnostics.SpecsOf(src.Probes)})
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		books = append(books, c.All()...)
+	}
+	all, err := diagnostics.NewCatalogue(causes)
+	errs = append(errs, err)
+	allBooks, err := runbooks.NewCatalogue(books)
+	errs = append(errs, err)
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	c := &Catalogue{Causes: all, Runbooks: allBooks}
+	for _, cause := range all.All() {
+		c.docs = append(c.docs, job.Document{Name: cause.File, Digest: cause.Digest, Body: cause.Source})
+	}
+	return c, nil
+}
+
+// Cures reports whether the runbook exists and is for the cause.
+func (c *Catalogue) Cures(runbook, cause string) bool {
+	rb, ok := c.Runbooks.Find(runbook)
+	return ok && slices.Contains(rb.Cures, cause)
+}
+
+// Measurable reports whether the cause says how its symptom is measured.
+func (c *Catalogue) Measurable(cause string) bool {
+	found, err := c.Causes.Find(cause)
+	return err == nil && found.Symptoms.Holds != ""
+}
+
+// Measurement returns the cause's file, and how long its symptom must stay gone.
+func (c *Catalogue) Measurement(cause string) (job.Document, time.Duration, bool) {
+	found, err := c.Causes.Find(cause)
+	if err != nil {
+		return job.Document{}, 0, false
+	}
+	return job.Document{Name: found.File, Digest: found.Digest, Body: found.Source}, found.Symptoms.Hold, true
+}
+
+// CauseDocuments returns the files of all causes.
+func (c *Catalogue) CauseDocuments() []job.Document { return c.docs }
+
+// RunbookDocument returns the file of a runbook.
+func (c *Catalogue) RunbookDocument(name string) (job.Document, bool) {
+	rb, ok := c.Runbooks.Find(name)
+	if !ok {
+		return job.Document{}, false
+	}
+	return job.Document{Name: rb.File, Digest: rb.Digest, Body: rb.Source}, true
+}

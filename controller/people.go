@@ -1,0 +1,312 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/secondline-ops/secondline/controller/api"
+	"github.com/secondline-ops/secondline/controller/incident"
+	"github.com/secondline-ops/secondline/controller/limits"
+	"github.com/secondline-ops/secondline/controller/store"
+	"github.com/secondline-ops/secondline/internal/entity"
+	"github.com/secondline-ops/secondline/internal/fault"
+	"github.com/secondline-ops/secondline/runbooks"
+)
+
+// People are the acts of people on incidents and runs. Each is one turn of the
+// main loop: what a person says is one more input to the next decision.
+type People struct{ *Reconciler }
+
+func person(name string) string { return "person:" + name }
+
+func (p People) act(ctx context.Context, ref string, do func(*turn) error) error {
+	in, err := p.store.FindIncident(ctx, ref)
+	if err != nil {
+		return err
+	}
+	return p.update(ctx, in.ID, do)
+}
+
+// Acknowledge says that somebody is looking. It stops nothing.
+func (p People) Acknowledge(ctx context.Context, ref, actor, note string) error {
+	return p.act(ctx, ref, func(t *turn) error {
+		if !t.in.Status.Open() {
+			return fault.New(fault.Conflict, "incident %d is %s", t.in.Number, t.in.Status)
+		}
+		t.in.AckedBy = actor
+		t.in.Note(t.at, person(actor), incident.EventNote, "acknowledged", "acknowledged"+suffix(note), nil)
+		return nil
+	})
+}
+
+// Resolve closes the incident on a person's word.
+func (p People) Resolve(ctx context.Context, ref, actor, why string) error {
+	return p.act(ctx, ref, func(t *turn) error {
+		if err := t.refuseWhileActing(); err != nil {
+			return err
+		}
+		if err := t.in.Become(incident.Resolved, t.at, person(actor), "person_resolved", "resolved by "+actor+suffix(why)); err != nil {
+			return err
+		}
+		t.in.Resolution, t.in.Unverified = "resolved by "+actor+suffix(why), true
+		t.dropWork("resolved by " + actor)
+		for _, run := range t.in.Runs { // a person's word ends all waiting, also for what nobody can account for
+			if err := limits.Release(t.ctx, t.tx, run.ID); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// refuseWhileActing keeps people from declaring done what is being changed. An
+// agent that has been silent for too long does not count: a person must be able
+// to go on without it.
+func (t *turn) refuseWhileActing() error {
+	run := t.in.CurrentRun()
+	if run == nil || run.Status != runbooks.RunRunning || t.in.Work == nil || t.in.Work.Warned {
+		return nil
+	}
+	return fault.New(fault.Conflict, "run %s is changing %s right now", run.ID, run.Target).
+		WithHint("wait for it, or cancel it first: secondline run cancel %s", run.ID)
+}
+
+// dropWork waits for no report any more, and ends the current run: as cancelled
+// when it had not begun, else as unknown. What is reported later is still
+// written down.
+func (t *turn) dropWork(why string) {
+	t.in.Work = nil
+	run := t.in.CurrentRun()
+	if run == nil {
+		return
+	}
+	status := runbooks.RunCancelled
+	if run.Status == runbooks.RunRunning {
+		status = runbooks.RunUnknown
+	}
+	t.end(run, status, why)
+}
+
+// Reopen has the incident diagnosed again.
+func (p People) Reopen(ctx context.Context, ref, actor, why string) error {
+	return p.act(ctx, ref, func(t *turn) error {
+		if err := t.refuseWhileActing(); err != nil {
+			return err
+		}
+		if err := t.in.Become(incident.Diagnosing, t.at, person(actor), "person_reopened", "reopened by "+actor+suffix(why)); err != nil {
+			return err
+		}
+		t.dropWork("reopened by " + actor)
+		t.in.Stale, t.in.Failures, t.in.Tried = true, 0, []incident.Tried{}
+		return t.releaseSettled()
+	})
+}
+
+// Escalate calls the third line now.
+func (p People) Escalate(ctx context.Context, ref, actor, why string) error {
+	return p.act(ctx, ref, func(t *turn) error {
+		if err := t.in.Become(incident.Escalated, t.at, person(actor), "person_escalated", "escalated by "+actor+suffix(why)); err != nil {
+			return err
+		}
+		return t.callPerson(person(actor), "person_escalated", "escalated by "+actor+suffix(why))
+	})
+}
+
+// Note leaves a remark on the timeline.
+func (p People) Note(ctx context.Context, ref, actor, text string) error {
+	return p.act(ctx, ref, func(t *turn) error {
+		t.in.Note(t.at, person(actor), incident.EventNote, "note", text, nil)
+		return nil
+	})
+}
+
+// StartRun asks for a runbook on a target: first its plan, then a yes to it.
+// Without an incident to belong to, the run gets one of its own.
+func (p People) StartRun(ctx context.Context, req api.RunRequest, actor string) (incidentID, runID string, err error) {
+	world := p.world()
+	if _, ok := world.Catalogue.Runbooks.Find(req.Runbook); !ok {
+		return "", "", fault.New(fault.NotFound, "there is no runbook %q", req.Runbook).WithHint("secondline runbook list")
+	}
+	host, ok := world.Inventory.Host(req.Target)
+	if !ok {
+		return "", "", fault.New(fault.NotFound, "there is no host %q in the inventory", req.Target).WithHint("secondline inventory")
+	}
+	inputs := req.Inputs
+	if inputs == nil {
+		inputs = map[string]string{}
+	}
+	run := incident.Run{
+		ID: "run-" + p.newID(), Runbook: req.Runbook, Target: host.ID, Inputs: inputs, RequestedBy: actor,
+		DryRun: req.DryRun, Status: runbooks.RunPlanned, Decisions: []incident.Approval{},
+	}
+	if req.Incident != "" {
+		in, err := p.store.FindIncident(ctx, req.Incident)
+		if err != nil {
+			return "", "", err
+		}
+		return in.ID, run.ID, p.update(ctx, in.ID, func(t *turn) error { return t.addRun(run, actor) })
+	}
+	id := "inc-" + p.newID()
+	return id, run.ID, p.openForRun(ctx, id, host, run, actor)
+}
+
+func (p People) openForRun(ctx context.Context, id string, host entity.Entity, run incident.Run, actor string) error {
+	var t *turn
+	err := p.store.Update(ctx, func(tx store.Tx) error {
+		now := p.now()
+		in := incident.Request(id, fmt.Sprintf("%s on %s, asked for by %s", run.Runbook, host.ID, actor), host.ID, now)
+		t = p.begin(ctx, tx, in)
+		if err := t.addRun(run, actor); err != nil {
+			return err
+		}
+		return t.finish()
+	})
+	if err == nil {
+		t.announce()
+	}
+	return err
+}
+
+func (t *turn) addRun(run incident.Run, actor string) error {
+	if cur := t.in.CurrentRun(); cur != nil {
+		return fault.New(fault.Conflict, "incident %d already has run %s of %s, which is %s", t.in.Number, cur.ID, cur.Runbook, cur.Status).
+			WithHint("approve, reject or cancel it first")
+	}
+	if w := t.in.Work; w != nil && w.Warned {
+		t.in.Work = nil // its agent is silent, and it was not a run: that would be the current one
+	}
+	if t.in.Work != nil {
+		return fault.New(fault.Conflict, "incident %d waits for agent %s (%s)", t.in.Number, t.in.Work.Agent, t.in.Work.Kind).WithHint("try again in a moment")
+	}
+	if err := t.in.Become(incident.Diagnosing, t.at, person(actor), "run_requested", actor+" asked for "+run.Runbook); err != nil {
+		return err
+	}
+	t.in.Runs = append(t.in.Runs, run)
+	return nil
+}
+
+// Approve says yes to exactly the plan that the person saw.
+func (p People) Approve(ctx context.Context, runID, planDigest, actor, why string) error {
+	return p.onRun(ctx, runID, func(t *turn, run *incident.Run) error {
+		if run.Status != runbooks.RunWaiting {
+			return fault.New(fault.Conflict, "run %s is %s and waits for no approval", run.ID, run.Status)
+		}
+		if run.Plan.Digest != planDigest {
+			return fault.New(fault.Conflict, "the plan has changed since it was shown").WithHint("look at it again: secondline run show %s", run.ID)
+		}
+		run.Decisions = append(run.Decisions, incident.Approval{By: actor, Approved: true, PlanDigest: planDigest, Why: why, At: t.at})
+		t.in.Note(t.at, person(actor), incident.EventApproval, "approved", actor+" approved "+run.Runbook+suffix(why),
+			map[string]string{"run": run.ID, "plan": planDigest})
+		return nil
+	})
+}
+
+// Reject says no: the hypothesis is passed over, and the next one looked at.
+func (p People) Reject(ctx context.Context, runID, actor, why string) error {
+	return p.onRun(ctx, runID, func(t *turn, run *incident.Run) error {
+		if run.Status != runbooks.RunWaiting && run.Status != runbooks.RunPlanned || !run.EndedAt.IsZero() {
+			return fault.New(fault.Conflict, "run %s is %s and waits for no approval", run.ID, run.Status)
+		}
+		digest := ""
+		if run.Plan != nil {
+			digest = run.Plan.Digest
+		}
+		run.Decisions = append(run.Decisions, incident.Approval{By: actor, PlanDigest: digest, Why: why, At: t.at})
+		t.in.Note(t.at, person(actor), incident.EventApproval, "rejected", actor+" rejected "+run.Runbook+suffix(why), map[string]string{"run": run.ID})
+		t.rule(run, runbooks.RunRejected, "rejected by "+actor+suffix(why))
+		if t.in.Status == incident.AwaitingApproval {
+			return t.in.Become(incident.Diagnosing, t.at, person(actor), "rejected", "the plan was rejected")
+		}
+		return nil
+	})
+}
+
+// CancelRun stops a run: at once before it has begun, and at the end of the
+// open step when it is being carried out.
+func (p People) CancelRun(ctx context.Context, runID, actor, why string) error {
+	var ask *incident.Work
+	err := p.onRun(ctx, runID, func(t *turn, run *incident.Run) error {
+		ask = nil
+		if run.EndedAt.IsZero() {
+			switch run.Status {
+			case runbooks.RunPlanned, runbooks.RunWaiting:
+				t.rule(run, runbooks.RunCancelled, "cancelled by "+actor+suffix(why))
+				if t.in.Status == incident.AwaitingApproval {
+					return t.in.Become(incident.Diagnosing, t.at, person(actor), "cancelled", "the run was cancelled")
+				}
+				return nil
+			case runbooks.RunRunning:
+				var err error
+				ask, err = t.stop(run, actor, why)
+				return err
+			case runbooks.RunVerified, runbooks.RunUndone, runbooks.RunRefuted, runbooks.RunUnknown,
+				runbooks.RunRefused, runbooks.RunRejected, runbooks.RunCancelled, runbooks.RunFailed:
+			}
+		}
+		return fault.New(fault.Conflict, "run %s is over: %s", run.ID, run.Status)
+	})
+	if err == nil && ask != nil {
+		p.cancel(ask.Agent, ask.JobID, "cancelled by "+actor)
+	}
+	return err
+}
+
+// stop takes a run back that no agent has been sent yet, and else returns the
+// work that the agent is to be asked to end.
+func (t *turn) stop(run *incident.Run, actor, why string) (ask *incident.Work, err error) {
+	t.in.Note(t.at, person(actor), incident.EventRun, "cancel_asked", actor+" asked to stop "+run.Runbook+suffix(why), map[string]string{"run": run.ID})
+	w := t.in.Work
+	if w == nil || w.RunID != run.ID {
+		return nil, nil //nolint:nilnil // nobody works on it
+	}
+	// The first lease makes the fence 1: a job that still has 0 was never sent.
+	taken, err := t.tx.FinishJob(t.ctx, w.JobID, 0, store.JobCancelled, nil, t.at)
+	if fault.Is(err, fault.Conflict) || err == nil && !taken {
+		return w, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	t.in.Work = nil
+	text := "cancelled by " + actor + " before it began" + suffix(why)
+	run.Result = &runbooks.RunResult{PlanDigest: run.Plan.Digest, Status: runbooks.RunCancelled, Why: text, Steps: []runbooks.StepResult{}, EndedAt: t.at}
+	t.end(run, runbooks.RunCancelled, text)
+	if t.in.Status == incident.Escalated {
+		return nil, limits.Release(t.ctx, t.tx, run.ID)
+	}
+	return nil, nil //nolint:nilnil // there is nothing to ask for
+}
+
+func (p People) onRun(ctx context.Context, runID string, do func(*turn, *incident.Run) error) error {
+	in, _, err := p.FindRun(ctx, runID)
+	if err != nil {
+		return err
+	}
+	return p.update(ctx, in.ID, func(t *turn) error {
+		run := t.in.FindRun(runID)
+		if run == nil {
+			return fault.New(fault.NotFound, "there is no run %s", runID)
+		}
+		return do(t, run)
+	})
+}
+
+// FindRun returns a run with its incident.
+func (p People) FindRun(ctx context.Context, runID string) (*incident.Incident, *incident.Run, error) {
+	in, err := p.store.FindIncidentByRun(ctx, runID)
+	if err != nil {
+		return nil, nil, err
+	}
+	run := in.FindRun(runID)
+	if run == nil {
+		return nil, nil, fault.New(fault.NotFound, "there is no run %s", runID)
+	}
+	return in, run, nil
+}
+
+func suffix(note string) string {
+	if note == "" {
+		return ""
+	}
+	return ": " + note
+}
