@@ -63,15 +63,22 @@ fuzz:
 		done; \
 	done
 
-## bench: all benchmarks
+## bench: the numbers of docs/benchmarks.md: intake beside Alertmanager, alert to first command, SSH beside ssh, clush and ansible
 .PHONY: bench
 bench:
-	$(GO) test -run '^$$' -bench . -benchmem ./...
+	$(GO) test -run '^$$' -bench . -timeout 20m ./controller/intake/intakebench
+	$(GO) test -run '^$$' -bench AlertToFirstCommand -benchtime 200x -timeout 20m ./cmd/secondline
+	$(GO) test -run '^$$' -bench FanOut -benchtime 1x -timeout 40m ./internal/remote/ssh/...
 
-## lab: real servers in systemd-nspawn, real faults, measured causes and fixes; needs root
+## lab: the stories on real servers in systemd-nspawn, with real faults; needs root and Debian
 .PHONY: lab
 lab:
-	SECONDLINE_LAB=1 $(GO) test -count=1 -timeout 30m -v ./examples/lab/...
+	SECONDLINE_REQUIRE_REAL=1 $(GO) test -count=1 -timeout 30m -v -run 'Stor' ./examples/lab/...
+
+## kills: SIGKILL of controller and agent at 30 random moments of a story; SEED= repeats one
+.PHONY: kills
+kills:
+	SECONDLINE_REQUIRE_REAL=1 SECONDLINE_KILLS=30 SECONDLINE_SEED=$(SEED) $(GO) test -count=1 -timeout 60m -v -run TestKills ./examples/lab/...
 
 ## clean: remove what was built
 .PHONY: clean
