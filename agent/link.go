@@ -141,13 +141,13 @@ func (h handler) Cancel(jobID, reason string) {
 // Accepted lets go of a report: the controller has it.
 func (h handler) Accepted(jobID string, _ int64) {
 	h.a.mu.Lock()
-	_, waiting := h.a.pending[jobID]
+	report, waiting := h.a.pending[jobID]
 	delete(h.a.pending, jobID)
 	h.a.mu.Unlock()
 	if !waiting || !h.a.Journal.Knows(jobID) {
 		return
 	}
-	entry := journal.Entry{Job: jobID, Fence: h.a.Journal.HighestFence(jobID), Kind: journal.Accepted}
+	entry := journal.Entry{Job: jobID, Fence: max(report.Fence, h.a.Journal.HighestFence(jobID)), Kind: journal.Accepted}
 	if err := h.a.Journal.Append(context.WithoutCancel(h.jobs), entry); err != nil {
 		h.a.Logger.WarnContext(h.jobs, "acceptance was not noted; the report may be sent again", slog.String("job", jobID), slog.Any("reason", err))
 	}

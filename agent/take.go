@@ -210,7 +210,7 @@ func (a *Agent) record(ctx context.Context, j job.Job, kind journal.Kind, data a
 	if err != nil {
 		return fmt.Errorf("encode %s of job %s: %w", kind, j.ID, err)
 	}
-	fence := max(j.Fence, a.Journal.HighestFence(j.ID))
+	fence := max(j.Fence, a.leases()[j.ID], a.Journal.HighestFence(j.ID))
 	return a.Journal.Append(context.WithoutCancel(ctx), journal.Entry{Job: j.ID, Fence: fence, Kind: kind, Data: raw})
 }
 

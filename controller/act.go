@@ -140,6 +140,7 @@ func (t *turn) giveUpOn(d triage.Decision) error {
 	run := t.in.FindRun(d.RunID)
 	if run != nil {
 		outcome := string(run.Status)
+		run.Judged = true
 		if run.Status == runbooks.RunVerified { // each step did what it should, and the symptom is still there
 			outcome = string(runbooks.RunRefuted)
 		}
@@ -162,12 +163,20 @@ func (t *turn) resolve(d triage.Decision) error {
 	if err := t.become(incident.Resolved, d); err != nil {
 		return err
 	}
+	t.judgeRuns()
 	t.in.Unverified = d.Unverified
 	t.in.Resolution = d.Reason.Sentence()
 	if d.Detail != "" {
 		t.in.Resolution += ": " + d.Detail
 	}
 	return t.tell(kindResolved, "resolved/"+strconv.FormatInt(t.in.Seq, 10))
+}
+
+// judgeRuns says of all runs that nothing more follows from them.
+func (t *turn) judgeRuns() {
+	for i := range t.in.Runs {
+		t.in.Runs[i].Judged = true
+	}
 }
 
 // releaseSettled gives back what runs hold of which it is known how they ended.

@@ -28,7 +28,9 @@ type Progress struct {
 	Event    job.Event
 }
 
-func newHub() *hub { return &hub{watchers: map[chan string]struct{}{}, steps: map[chan Progress]string{}} }
+func newHub() *hub {
+	return &hub{watchers: map[chan string]struct{}{}, steps: map[chan Progress]string{}}
+}
 
 func (h *hub) changed(id string) {
 	h.mu.Lock()

@@ -59,7 +59,7 @@ func (t *turn) orderRun(run *incident.Run, by string) error {
 		return err
 	}
 	return t.order(run.Target, run.Plan.WorstCase+runSlack, incident.Work{RunID: run.ID}, job.Job{Kind: job.Run, Run: &job.RunSpec{
-		PlanSpec: spec, PlanDigest: run.Plan.Digest, ApprovedBy: []string{by}, MaxHold: t.world.Policy.MaxHold,
+		PlanSpec: spec, PlanDigest: run.Plan.Digest, Plan: run.Plan, ApprovedBy: []string{by}, MaxHold: t.world.Policy.MaxHold,
 	}})
 }
 

@@ -76,6 +76,7 @@ func (t *turn) refuseWhileActing() error {
 // written down.
 func (t *turn) dropWork(why string) {
 	t.in.Work = nil
+	t.judgeRuns()
 	run := t.in.CurrentRun()
 	if run == nil {
 		return

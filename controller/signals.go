@@ -168,8 +168,10 @@ func (r *Reconciler) take(ctx context.Context, tx store.Tx, sig *incident.Signal
 	}
 	sig.IncidentID = a.Incident.ID
 	at := now
-	if last := a.Incident.UpdatedAt; at.Before(last) { // the clock was set back; what comes in last must not look older
-		at = last.Add(time.Microsecond)
+	for _, last := range []time.Time{a.Incident.UpdatedAt, a.Incident.ResolvedAt} {
+		if at.Before(last) { // the clock was set back; what comes in last must not look older
+			at = last.Add(time.Microsecond)
+		}
 	}
 	a.Incident.Absorb(*sig, at)
 	if b.byID[a.Incident.ID] == nil {

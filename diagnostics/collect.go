@@ -233,6 +233,9 @@ func (run *collection) readOne(ctx context.Context, f *Fact) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, withDefault(run.ProbeTimeout, DefaultProbeTimeout))
 	defer cancel()
+	if p, ok := probe.(pluginProbe); ok {
+		f.Plugin = p.PluginRef()
+	}
 	f.At = run.Now()
 	done := make(chan outcome, 1) // room for an abandoned probe to end
 	go func() { done <- readProbe(ctx, run.runner, probe, f.Args) }()
@@ -252,6 +255,12 @@ func (run *collection) readOne(ctx context.Context, f *Fact) {
 	f.Took = run.Now().Sub(f.At)
 	f.Status, f.Error, f.Value = got.status, got.err, got.value
 	f.Raws = append(f.Raws, got.raws...)
+}
+
+// pluginProbe is a probe whose bytes another process reads and parses. It names
+// the plugin as "name@sha256".
+type pluginProbe interface {
+	PluginRef() string
 }
 
 // readProbe reads and understands; a panic of a probe is a failed reading.

@@ -15,7 +15,7 @@ func testPlan() Plan {
 		Preconditions: []Precondition{{That: "used > 85", Because: "gone", Truth: expr.True, Why: "used 91 %"}},
 		Steps: []PlannedStep{{
 			ID: "rotate", Action: "run", Effect: Write, Argv: []string{"logrotate", "/etc/x"}, As: "root", Diff: "-old\n+new\n",
-			Preserve: []string{"journal"}, Verify: "used 91 % < 85 %", Undo: "none", Timeout: time.Minute, WorstCase: 2 * time.Minute,
+			Preserve: []string{"journal"}, Parts: []string{"p1", "p2"}, Verify: "used 91 % < 85 %", Undo: "none", Timeout: time.Minute, WorstCase: 2 * time.Minute,
 		}},
 		Locks: []string{"db1"}, Effect: Write, Autonomy: Auto, WorstCase: 2 * time.Minute,
 		MadeAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
@@ -59,6 +59,9 @@ func TestPlanDigestCoversWhatWouldBeDone(t *testing.T) {
 		"zeros behind":     func(p *Plan) { p.Steps[0].Diff, p.Steps[0].Undo = "x"+zeros, "y" },
 		"user":             func(p *Plan) { p.Steps[0].As = "app" },
 		"diff":             func(p *Plan) { p.Steps[0].Diff = "-old\n+newer\n" },
+		"part":             func(p *Plan) { p.Steps[0].Parts[1] = "p3" },
+		"part less":        func(p *Plan) { p.Steps[0].Parts = p.Steps[0].Parts[:1] },
+		"part to evidence": func(p *Plan) { p.Steps[0].Preserve, p.Steps[0].Parts = []string{"journal", "p1"}, []string{"p2"} },
 		"noop":             func(p *Plan) { p.Steps[0].Noop = true },
 		"skipped":          func(p *Plan) { p.Steps[0].Skipped = "if is false" },
 		"truth":            func(p *Plan) { p.Preconditions[0].Truth = expr.CannotTell },

@@ -30,8 +30,8 @@ const (
 
 // Plan is a runbook bound to inputs, a target and readings: exactly what would
 // change where. Its Digest covers the runbook's file, the inputs, the target,
-// argv, diffs and the truth of the preconditions; no readings and no times, so
-// that it is stable while the world is, and void when it is not.
+// argv, diffs, parts and the truth of the preconditions; no readings and no
+// times, so that it is stable while the world is, and void when it is not.
 type Plan struct {
 	Digest        string            `json:"digest"`
 	Runbook       string            `json:"runbook"`
@@ -67,6 +67,7 @@ type PlannedStep struct {
 	Diff      string        `json:"diff"`           // what would change, unified-diff style; "" when nothing would
 	Noop      bool          `json:"noop,omitempty"` // the wanted state already holds
 	Skipped   string        `json:"skipped,omitempty"`
+	Parts     []string      `json:"parts,omitempty"` // a mark for each part of the change that may be left out at the run; at most MaxParts
 	Preserve  []string      `json:"preserve"`
 	Verify    string        `json:"verify"` // in words
 	Undo      string        `json:"undo"`   // in words; "none" when it cannot be undone

@@ -11,6 +11,7 @@ const (
 	DefaultVerifyWithin = time.Minute
 	MaxSteps            = 200
 	MaxFileBytes        = 1 << 20
+	MaxParts            = 1000        // of one step's change; they travel with the plan, some 40 bytes each
 	VerifyEvery         = time.Second // how often a verification is asked again, at first; backs off to 10 s
 )
 

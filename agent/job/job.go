@@ -86,14 +86,16 @@ type HypothesisRef struct {
 }
 
 // RunSpec asks for a plan to be carried out. The agent plans again and goes on
-// only when the digest is still the same.
+// only when the digest is still the same, or when what it would do now can be
+// made narrower than Plan, which must have that digest.
 type RunSpec struct {
 	PlanSpec
-	PlanDigest  string        `json:"plan_digest"`
-	ApprovedBy  []string      `json:"approved_by"`           // people, or "policy:..." when the level in force is auto
-	Signature   []byte        `json:"signature,omitempty"`   // over the runbook digest, by a key the controller does not hold
-	Certificate []byte        `json:"certificate,omitempty"` // the limits' proof that the blast radius was reserved
-	MaxHold     time.Duration `json:"max_hold_ns,omitempty"` // policy verify.max_hold; 0 means no limit
+	PlanDigest  string         `json:"plan_digest"`
+	Plan        *runbooks.Plan `json:"plan,omitempty"`        // as approved; without it nothing may differ
+	ApprovedBy  []string       `json:"approved_by"`           // people, or "policy:..." when the level in force is auto
+	Signature   []byte         `json:"signature,omitempty"`   // over the runbook digest, by a key the controller does not hold
+	Certificate []byte         `json:"certificate,omitempty"` // the limits' proof that the blast radius was reserved
+	MaxHold     time.Duration  `json:"max_hold_ns,omitempty"` // policy verify.max_hold; 0 means no limit
 }
 
 // CheckSpec asks for a health check: probes by name, and what is expected.

@@ -99,7 +99,7 @@ spec:
 		if err != nil {
 			t.Fatal(err)
 		}
-		res, err := engine.Run(t.Context(), host, b, p.Digest, d)
+		res, err := engine.Run(t.Context(), host, b, engine.Approved{Digest: p.Digest}, d)
 		full = err != nil
 		if full && !errors.Is(err, syscall.ENOSPC) {
 			t.Fatal(err)
@@ -111,7 +111,7 @@ spec:
 		_ = j.Close()
 		j = open(t, dir, newSmallDisk(1<<20).unsynced())
 		d.Journal = ofJob{j, "job"}
-		res, err = engine.Resume(t.Context(), host, b, p.Digest, d)
+		res, err = engine.Resume(t.Context(), host, b, engine.Approved{Digest: p.Digest}, d)
 		if err != nil || res.Status != runbooks.RunVerified || host.n != 1 {
 			t.Fatalf("room %d: %s (%s), error %v, acted %d times", room, res.Status, res.Why, err, host.n)
 		}

@@ -181,7 +181,7 @@ func startAgent(ctx context.Context, c agentConfig, limits guard.Limits, keys *c
 	hostName, _ := os.Hostname()
 	a, err := agent.New(agent.Options{
 		Identity: id, Addresses: c.Controllers, Journal: j, Probes: probes, Actions: actions.All(), Limits: limits, Reach: keys,
-		Redactor: redact.New(), Audit: commandLog{logger}, Now: time.Now, Rand: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), //nolint:gosec // jitter
+		Redactor: redact.New(), Audit: commandLog{logger}, Renewer: credentials.Renewer{Dir: c.State, Now: time.Now}, Now: time.Now, Rand: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), //nolint:gosec // jitter
 		Version: version, Host: hostName, Logger: logger,
 	})
 	if err != nil {

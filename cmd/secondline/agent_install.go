@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net/url"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -71,7 +74,8 @@ func agentInstall(env *environment) *cobra.Command {
 		Short: "Put an agent onto a host over SSH and enrol it, observing only",
 		Long: `Copies this binary to the host, enrols it with a one-time token made on the controller, and starts it: as a systemd
 service when logging in as root, else in the user's own folder. The agent observes; it acts only after "mode: act" stands in
-the guard file on that host. "secondline agent remove --ssh host" takes everything away again.`,
+the guard file on that host. Installing again updates the binary and restarts the agent with what the guard file says now.
+"secondline agent remove --ssh host" takes everything away again.`,
 		Example: `  secondline agent install --ssh root@web1 --controller ctl.example:7421
   secondline agent install --ssh ops@web2 --name web2 --controller ctl.example:7421`,
 		Args: cobra.NoArgs,
@@ -102,7 +106,7 @@ type installHost struct {
 	close func()
 }
 
-func (in installation) open(ctx context.Context, env *environment) (*installHost, error) {
+func (in *installation) open(ctx context.Context, env *environment) (*installHost, error) {
 	if err := in.at.complete(); err != nil {
 		return nil, err
 	}
@@ -175,14 +179,20 @@ func install(ctx context.Context, env *environment, in installation) error {
 		h.paths.binary, first, name, h.paths.state); err != nil {
 		return fmt.Errorf("enrol on %s: %w", in.at.target, err)
 	}
-	if err := h.start(ctx, controllers); err != nil {
+	kept, err := h.start(ctx, controllers)
+	if err != nil {
 		return err
 	}
-	fmt.Fprintf(env.stdout, "agent %s is installed on %s and observes\n", name, clean(in.at.target))
+	does := "observes"
+	if kept {
+		does = "does what its guard file allows: " + path.Join(h.paths.config, "guard.yaml")
+	}
+	fmt.Fprintf(env.stdout, "agent %s is installed on %s and %s\n", name, clean(in.at.target), clean(does))
 	return nil
 }
 
-// copyBinary sends this program, packed, and puts it in place in one move.
+// copyBinary sends this program, unless it is there already: packed, in parts
+// that a command may be given to read, and put in place in one move.
 func (h *installHost) copyBinary(ctx context.Context) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -192,40 +202,75 @@ func (h *installHost) copyBinary(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read this program: %w", err)
 	}
+	sum := sha256.Sum256(data)
+	there, err := h.sh(ctx, remote.Read, nil, `[ ! -e "$1" ] || sha256sum "$1"`, h.paths.binary)
+	if err != nil {
+		return fmt.Errorf("look for the binary: %w", err)
+	}
+	if digest, _, _ := strings.Cut(string(there.Stdout), " "); digest == hex.EncodeToString(sum[:]) {
+		return nil
+	}
 	var packed bytes.Buffer
-	z := gzip.NewWriter(&packed)
+	z, err := gzip.NewWriterLevel(&packed, gzip.BestSpeed)
+	if err != nil {
+		return fmt.Errorf("pack this program: %w", err)
+	}
 	if _, err := z.Write(data); err != nil {
 		return fmt.Errorf("pack this program: %w", err)
 	}
 	if err := z.Close(); err != nil {
 		return fmt.Errorf("pack this program: %w", err)
 	}
-	_, err = h.sh(ctx, remote.Write, packed.Bytes(),
-		`mkdir -p "$(dirname "$1")" "$2" "$3"; gzip -dc > "$1.new"; chmod 755 "$1.new"; mv -f "$1.new" "$1"; "$1" version > /dev/null`,
-		h.paths.binary, h.paths.config, h.paths.state)
-	if err != nil {
-		return fmt.Errorf("copy the binary: %w", err)
+	script := `mkdir -p "$(dirname "$1")" "$2" "$3"; cat > "$1.new.gz"`
+	for part := range slices.Chunk(packed.Bytes(), remote.MaxStdinBytes) {
+		if _, err := h.sh(ctx, remote.Write, part, script, h.paths.binary, h.paths.config, h.paths.state); err != nil {
+			return fmt.Errorf("copy the binary: %w", err)
+		}
+		script = `cat >> "$1.new.gz"`
+	}
+	if _, err := h.sh(ctx, remote.Write, nil,
+		`gzip -dc < "$1.new.gz" > "$1.new"; rm -f "$1.new.gz"; chmod 755 "$1.new"; mv -f "$1.new" "$1"; "$1" version > /dev/null`, h.paths.binary); err != nil {
+		return fmt.Errorf("unpack the binary: %w", err)
 	}
 	return nil
 }
 
-// start writes the guard file, unless the host has one, and starts the agent.
-func (h *installHost) start(ctx context.Context, controllers string) error {
+// stopScript ends the agent that an earlier installation left running without
+// systemd. Its program may have been replaced meanwhile: proc(5) then says
+// "(deleted)". It is given the time to end its open step.
+const stopScript = `
+if [ -s "$3/agent.pid" ]; then
+  p=$(cat "$3/agent.pid")
+  case "$(readlink "/proc/$p/exe" 2> /dev/null)" in
+  "$1" | "$1 (deleted)")
+    kill "$p"; i=0
+    while kill -0 "$p" 2> /dev/null && [ $i -lt 300 ]; do sleep 0.1; i=$((i+1)); done
+    if kill -0 "$p" 2> /dev/null; then echo "the running agent (pid $p) is still at work" >&2; exit 1; fi ;;
+  esac
+fi
+`
+
+// start writes the guard file, unless the host has one, and starts the agent
+// anew: an earlier one ends, so that installing again updates it. kept says
+// that the host had a guard file.
+func (h *installHost) start(ctx context.Context, controllers string) (kept bool, err error) {
 	guardFile := path.Join(h.paths.config, "guard.yaml")
-	if _, err := h.sh(ctx, remote.Write, []byte(observeGuard), `[ -e "$1" ] || cat > "$1"`, guardFile); err != nil {
-		return fmt.Errorf("write the guard file: %w", err)
+	res, err := h.sh(ctx, remote.Write, []byte(observeGuard), `if [ -e "$1" ]; then echo kept; else cat > "$1"; fi`, guardFile)
+	if err != nil {
+		return false, fmt.Errorf("write the guard file: %w", err)
 	}
+	kept = len(res.Stdout) > 0
 	if h.paths.unit == "" {
 		_, err := h.sh(ctx, remote.Write, nil,
-			`setsid "$1" agent run --controller "$2" --state "$3" --guard "$4" > "$3/agent.log" 2>&1 < /dev/null & echo $! > "$3/agent.pid"`,
-			h.paths.binary, controllers, h.paths.state, guardFile)
-		return err
+			stopScript+`setsid "$1" agent run --controller "$4" --state "$3" --guard "$2/guard.yaml" > "$3/agent.log" 2>&1 < /dev/null & echo $! > "$3/agent.pid"`,
+			h.paths.binary, h.paths.config, h.paths.state, controllers)
+		return kept, err
 	}
 	unit := fmt.Sprintf(agentUnit, h.paths.binary, controllers, h.paths.state, guardFile)
-	if _, err := h.sh(ctx, remote.Write, []byte(unit), `cat > "$1"; chmod 644 "$1"; systemctl daemon-reload; systemctl enable --now "$(basename "$1")"`, h.paths.unit); err != nil {
-		return fmt.Errorf("start the service: %w", err)
+	if _, err := h.sh(ctx, remote.Write, []byte(unit), `cat > "$1"; chmod 644 "$1"; systemctl daemon-reload; u=$(basename "$1"); systemctl enable "$u"; systemctl restart "$u"`, h.paths.unit); err != nil {
+		return kept, fmt.Errorf("start the service: %w", err)
 	}
-	return nil
+	return kept, nil
 }
 
 func agentRemove(env *environment) *cobra.Command {
@@ -252,14 +297,8 @@ func agentRemove(env *environment) *cobra.Command {
 // then the folders, if nobody else has put something there.
 const removeScript = `
 if [ -n "$4" ] && [ -e "$4" ]; then systemctl disable --now "$(basename "$4")" 2> /dev/null || :; rm -f "$4"; systemctl daemon-reload; fi
-if [ -s "$3/agent.pid" ]; then
-  p=$(cat "$3/agent.pid")
-  if [ "$(readlink "/proc/$p/exe" 2> /dev/null)" = "$1" ]; then
-    kill "$p"; i=0
-    while kill -0 "$p" 2> /dev/null && [ $i -lt 100 ]; do sleep 0.1; i=$((i+1)); done
-  fi
-fi
-rm -f "$1" "$2/guard.yaml"
+` + stopScript + `
+rm -f "$1" "$1.new" "$1.new.gz" "$2/guard.yaml"
 rm -rf "$3"
 rmdir "$2" 2> /dev/null || :
 rmdir "$(dirname "$1")" 2> /dev/null || :

@@ -186,7 +186,9 @@ func (p incidentPage) showRuns(w io.Writer) {
 		showSteps(w, p.paint, run)
 	}
 	for _, t := range p.Tried {
-		say(w, "  tried %s on %s: %s, %s", t.Runbook, t.Entity, t.Outcome, t.Why)
+		if t.Entity != "" { // else a person asked for it, and it stands above
+			say(w, "  tried %s on %s: %s, %s", t.Runbook, t.Entity, t.Outcome, t.Why)
+		}
 	}
 }
 

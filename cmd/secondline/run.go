@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/secondline-ops/secondline/controller/api"
+	"github.com/secondline-ops/secondline/controller/incident"
 	"github.com/secondline-ops/secondline/internal/fault"
 	"github.com/secondline-ops/secondline/runbooks"
 )
@@ -91,6 +92,9 @@ func startRun(ctx context.Context, r *running, o runOptions) error {
 	switch status := runbooks.RunStatus(view.Run.Status); {
 	case o.dryRun, over(status):
 		return r.finish(ctx, started.Run)
+	case status == runbooks.RunPlanned:
+		return fault.New(fault.Denied, "the controller's policy lets nobody carry it out from here").
+			WithHint("see why: secondline incident why %d", view.Run.Number)
 	case status == runbooks.RunWaiting && !o.yes:
 		if yes, err := r.askApproval(ctx, view); !yes {
 			return err
@@ -122,17 +126,17 @@ const lookAgain = 5 * time.Second
 
 // mark remembers where the incident stands, so that what happens from here on
 // is shown.
-func (r *running) mark(ctx context.Context, incident string) error {
-	in, err := r.client.FindIncident(ctx, incident)
+func (r *running) mark(ctx context.Context, ref string) error {
+	in, err := r.client.FindIncident(ctx, ref)
 	r.seq = in.Seq
 	return err
 }
 
 // watch looks at the run each time something happens to its incident, until
 // done says so. event may be nil.
-func (r *running) watch(ctx context.Context, incident, run string, event func(api.Event), done func(api.Run) bool) error {
+func (r *running) watch(ctx context.Context, ref, run string, event func(api.Event), done func(api.Run) bool) error {
 	if r.seq == 0 {
-		if err := r.mark(ctx, incident); err != nil {
+		if err := r.mark(ctx, ref); err != nil {
 			return err
 		}
 	}
@@ -144,7 +148,7 @@ func (r *running) watch(ctx context.Context, incident, run string, event func(ap
 		if err == nil && done(now) {
 			return nil
 		}
-		if err := r.nextEvent(ctx, incident, event); err != nil {
+		if err := r.nextEvent(ctx, ref, event); err != nil {
 			return err
 		}
 	}
@@ -156,10 +160,10 @@ type stopWatching struct{}
 func (stopWatching) Error() string { return "seen enough" }
 
 // nextEvent waits for the next event, or for lookAgain.
-func (r *running) nextEvent(ctx context.Context, incident string, event func(api.Event)) error {
+func (r *running) nextEvent(ctx context.Context, ref string, event func(api.Event)) error {
 	brief, cancel := context.WithTimeout(ctx, lookAgain)
 	defer cancel()
-	err := r.client.Follow(brief, incident, r.seq, func(e api.Event) error {
+	err := r.client.Follow(brief, ref, r.seq, func(e api.Event) error {
 		r.seq = e.Seq
 		if event != nil {
 			event(e)
@@ -181,7 +185,7 @@ func (r *running) waitForPlan(ctx context.Context, started api.RunStarted, withi
 		say(r.env.stderr, "run %s was asked for; waiting for its plan", started.Run)
 	}
 	err := r.watch(limited, started.Incident, started.Run, nil, func(run api.Run) bool {
-		return runbooks.RunStatus(run.Status) != runbooks.RunPlanned
+		return runbooks.RunStatus(run.Status) != runbooks.RunPlanned || run.PlanDigest != "" && (run.DryRun || r.escalated(limited, run))
 	})
 	if limited.Err() != nil && ctx.Err() == nil {
 		return api.PlanView{}, fault.New(fault.Timeout, "there is no plan after %s", within).
@@ -191,6 +195,13 @@ func (r *running) waitForPlan(ctx context.Context, started api.RunStarted, withi
 		return api.PlanView{}, err
 	}
 	return r.client.Plan(ctx, started.Run)
+}
+
+// escalated reports whether a plan was made and handed to people, because
+// the controller's policy does not let it be approved.
+func (r *running) escalated(ctx context.Context, run api.Run) bool {
+	in, err := r.client.FindIncident(ctx, run.Incident)
+	return err == nil && incident.Status(in.Status) == incident.Escalated
 }
 
 // askApproval asks the person at the terminal. Without one it says how to
@@ -256,12 +267,16 @@ func readLine(ctx context.Context, in io.Reader) (string, error) {
 }
 
 // follow shows what happens until the run is over.
-func (r *running) follow(ctx context.Context, incident, run string) error {
+func (r *running) follow(ctx context.Context, ref, run string) error {
 	var event func(api.Event)
 	if r.people() {
-		event = func(e api.Event) { showEvent(r.env.stdout, e) }
+		event = func(e api.Event) {
+			if incident.EventKind(e.Kind) != incident.EventDecision { // what follows from it is shown
+				showEvent(r.env.stdout, e)
+			}
+		}
 	}
-	err := r.watch(ctx, incident, run, event, func(now api.Run) bool { return over(runbooks.RunStatus(now.Status)) })
+	err := r.watch(ctx, ref, run, event, func(now api.Run) bool { return over(runbooks.RunStatus(now.Status)) })
 	if ctx.Err() != nil {
 		return fault.Wrap(fault.OutcomeUnknown, ctx.Err(), "stopped watching; the run goes on").
 			WithHint("look again: secondline run show %s; stop it: secondline run cancel %s", run, run)

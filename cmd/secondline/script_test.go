@@ -93,21 +93,25 @@ func until(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // background runs a command line of ours in this process until the story ends,
-// and waits for a line of its standard error to match.
+// and waits for a line of its standard error to match. A TestScript is for one
+// goroutine: what was written is logged when all others have ended.
 func background(ts *testscript.TestScript, ready *regexp.Regexp, args ...string) []string {
 	ctx, cancel := context.WithCancel(context.Background())
+	vars := map[string]string{"HOME": ts.Getenv("HOME")}
 	reader, writer := io.Pipe()
 	var all sync.WaitGroup
-	code := -1
 	all.Go(func() {
-		code = execute(ctx, &environment{stdin: strings.NewReader(""), stdout: io.Discard, stderr: writer, getenv: ts.Getenv}, args)
+		execute(ctx, &environment{
+			stdin: strings.NewReader(""), stdout: io.Discard, stderr: writer, getenv: func(name string) string { return vars[name] },
+		}, args)
 		_ = writer.Close() // a pipe: it cannot fail
 	})
+	var written []string
 	found := make(chan []string, 1)
 	all.Go(func() {
-		lines := bufio.NewScanner(reader)
-		for lines.Scan() {
-			ts.Logf("%s: %s", args[0], lines.Text())
+		defer close(found)
+		for lines := bufio.NewScanner(reader); lines.Scan(); {
+			written = append(written, lines.Text())
 			if m := ready.FindStringSubmatch(lines.Text()); m != nil {
 				select {
 				case found <- m:
@@ -115,21 +119,22 @@ func background(ts *testscript.TestScript, ready *regexp.Regexp, args ...string)
 				}
 			}
 		}
-		close(found)
 	})
-	ts.Defer(func() {
+	stop := sync.OnceFunc(func() {
 		cancel()
 		all.Wait()
+		ts.Logf("%s wrote:\n%s", args[0], strings.Join(written, "\n"))
 	})
+	ts.Defer(stop)
 	select {
 	case m, ok := <-found:
-		if !ok {
-			ts.Fatalf("%s ended with %d", strings.Join(args, " "), code)
+		if ok {
+			return m
 		}
-		return m
 	case <-time.After(storyWithin):
-		ts.Fatalf("%s did not come up", strings.Join(args, " "))
 	}
+	stop()
+	ts.Fatalf("%s did not come up", strings.Join(args, " "))
 	return nil
 }
 
@@ -144,8 +149,11 @@ func startController(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("SECONDLINE_TOKEN_FILE", filepath.Join(data, "admin-token"))
 }
 
-// startScriptAgent runs an enrolled agent: agent STATE GUARD.
+// startScriptAgent runs an enrolled agent: agent STATE GUARD. The guard file may
+// name $WORK.
 func startScriptAgent(ts *testscript.TestScript, _ bool, args []string) {
+	guard := os.Expand(ts.ReadFile(args[1]), ts.Getenv)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(guard), 0o600))
 	background(ts, regexp.MustCompile(`agent started`),
 		"agent", "run", "--controller", ts.Getenv("AGENTS"), "--state", ts.MkAbs(args[0]), "--guard", ts.MkAbs(args[1]))
 }

@@ -129,7 +129,20 @@ func DescribeRun(in *incident.Incident, r *incident.Run) Run {
 			out.Why = r.Plan.Refused
 		}
 	}
+	if out.Why == "" && r.Result == nil {
+		out.Why = ruledOut(in, r)
+	}
 	return out
+}
+
+// ruledOut says why a run ended before an agent carried it out.
+func ruledOut(in *incident.Incident, r *incident.Run) string {
+	for _, t := range in.Tried {
+		if t.Key == r.Key && t.Runbook == r.Runbook && t.At.Equal(r.EndedAt) {
+			return t.Why
+		}
+	}
+	return ""
 }
 
 func step(s runbooks.StepResult) Step {

@@ -48,8 +48,8 @@ type Incident struct {
 	Failures    int                    `json:"failures"` // jobs in a row that ended without a finding
 	LastFailure string                 `json:"last_failure"`
 	FailedAt    time.Time              `json:"failed_at,omitzero"` // when the last of them ended
-	Stale       bool                   `json:"stale"` // the world changed since the diagnosis: diagnose again
-	Jobs        int                    `json:"jobs"`  // how many were ordered; numbers the next one
+	Stale       bool                   `json:"stale"`              // the world changed since the diagnosis: diagnose again
+	Jobs        int                    `json:"jobs"`               // how many were ordered; numbers the next one
 	DueAt       time.Time              `json:"due_at,omitzero"`
 	LastReason  string                 `json:"last_reason"`
 
@@ -96,6 +96,7 @@ type Run struct {
 	Plan        *runbooks.Plan      `json:"plan,omitempty"`
 	Result      *runbooks.RunResult `json:"result,omitempty"`
 	Decisions   []Approval          `json:"decisions"`
+	Judged      bool                `json:"judged,omitempty"` // whether it helped is settled: resolved, given up on, or passed over
 	AskedAt     time.Time           `json:"asked_at,omitzero"`
 	StartedAt   time.Time           `json:"started_at,omitzero"`
 	EndedAt     time.Time           `json:"ended_at,omitzero"`
@@ -211,6 +212,11 @@ func (in *Incident) Become(next Status, at time.Time, actor, reason, text string
 	in.Status = next
 	if next == Resolved {
 		in.ResolvedAt = at
+		for _, s := range in.Symptoms { // the clock was set back: what came in before must not look like a relapse
+			if s.LastAt.After(in.ResolvedAt) {
+				in.ResolvedAt = s.LastAt
+			}
+		}
 	}
 	if from == Resolved && next == Diagnosing {
 		in.ResolvedAt, in.Unverified, in.Resolution = time.Time{}, false, ""

@@ -130,17 +130,16 @@ func (inv *Inventory) Resolve(resources []incident.Resource) Resolution {
 	var ambiguous string
 	for _, r := range resources {
 		for _, name := range spellings(r.Value) {
-			found := inv.names[strings.ToLower(name)]
+			found := inv.known(name)
 			if len(found) == 0 {
 				continue
 			}
 			if differs(found) {
-				ambiguous = fmt.Sprintf("%q (from %s) names several entities", name, r.From)
+				ambiguous = fmt.Sprintf("%q (from %s) names several entities", name.text, r.From)
 				continue
 			}
-			m := found[0]
-			if m.score > best.Score {
-				best = Resolution{Entity: m.id, Score: m.score, Why: fmt.Sprintf("%s %q is its %s", r.From, name, m.how)}
+			if m := found[0]; m.score*name.worth > best.Score {
+				best = Resolution{Entity: m.id, Score: m.score * name.worth, Why: fmt.Sprintf("%s %q is its %s", r.From, name.text, m.how)}
 			}
 		}
 	}
@@ -153,6 +152,24 @@ func (inv *Inventory) Resolve(resources []incident.Resource) Resolution {
 	return best
 }
 
+// known returns what bears the name. The first label of a longer name does not
+// mean a host whose own name is longer, too, and another: db1.eu.example is not
+// db1.us.example.
+func (inv *Inventory) known(name spelling) []match {
+	var out []match
+	for _, m := range inv.names[strings.ToLower(name.text)] {
+		if name.cutFrom != "" {
+			if own := inv.list[inv.byID[m.id]].Address; isDomainName(own) && !strings.EqualFold(own, name.cutFrom) {
+				continue
+			}
+		}
+		out = append(out, m)
+	}
+	return out
+}
+
+func isDomainName(s string) bool { return strings.Contains(s, ".") && net.ParseIP(s) == nil }
+
 func differs(found []match) bool {
 	for _, m := range found[1:] {
 		if m.id != found[0].id {
@@ -162,22 +179,41 @@ func differs(found []match) bool {
 	return false
 }
 
+// spelling is a name that a value may mean.
+type spelling struct {
+	text    string
+	worth   float64 // 1 for what was said, less for what was cut to size
+	cutFrom string  // the full name, when only its first label is left
+}
+
 // spellings returns the value as it came and without what outside names carry
-// around a host name: scheme and path of a URL, port, brackets, domain.
-func spellings(value string) []string {
+// around a host name: scheme and path of a URL, port, brackets, a final dot, domain.
+func spellings(value string) []spelling {
 	value = strings.TrimSpace(value)
-	out := []string{value}
+	out := []spelling{{text: value, worth: 1}}
+	add := func(text, from string) {
+		if text != "" {
+			out = append(out, spelling{text: text, worth: 0.9, cutFrom: from})
+		}
+	}
 	host := value
 	if u, err := url.Parse(value); err == nil && u.Host != "" {
 		host = u.Host
-		out = append(out, host)
+		add(host, "")
 	}
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
-		out = append(out, host)
+		add(host, "")
+	} else if inner, ok := strings.CutPrefix(host, "["); ok && strings.HasSuffix(inner, "]") {
+		host = strings.TrimSuffix(inner, "]")
+		add(host, "")
 	}
-	if first, _, dotted := strings.Cut(host, "."); dotted && net.ParseIP(host) == nil && first != "" {
-		out = append(out, first)
+	if short, ok := strings.CutSuffix(host, "."); ok {
+		host = short
+		add(host, "")
+	}
+	if first, _, dotted := strings.Cut(host, "."); dotted && net.ParseIP(host) == nil {
+		add(first, host)
 	}
 	return out
 }

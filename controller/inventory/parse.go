@@ -69,6 +69,9 @@ func Parse(file string, data []byte) (*Inventory, error) {
 	if err := root.Decode(&f); err != nil {
 		return nil, err
 	}
+	if f.Entities == nil { // a file that was cut to nothing is not an empty inventory
+		return nil, root.Errorf("entities is missing; write entities: [] when there are none")
+	}
 	var list []entity.Entity
 	var nodes []*yamlx.Node
 	var errs []error

@@ -202,7 +202,7 @@ func TestDecide(t *testing.T) {
 
 		"a relapse is diagnosed": {in: func() *incident.Incident {
 			in := resolved()
-			in.Symptoms[0].StartsAt, in.Symptoms[0].LastAt = t0.Add(time.Minute), t0.Add(time.Minute)
+			in.Symptoms[0].Since, in.Symptoms[0].LastAt = t0.Add(time.Minute), t0.Add(time.Minute)
 			return in
 		}(), at: t0.Add(2 * time.Minute), want: Diagnose, reason: SymptomIsBack},
 		"an echo of the cured fault is none": {in: func() *incident.Incident {

@@ -16,12 +16,17 @@ import (
 	"time"
 )
 
-// program is Secondline as a user gets it, built once for all tests.
+// program is Secondline as a user gets it, built once for all tests; or the one
+// that SECONDLINE_PROGRAM names, such as that of a package.
 var program = sync.OnceValues(func() (string, error) {
+	if given := os.Getenv("SECONDLINE_PROGRAM"); given != "" {
+		return filepath.Abs(given)
+	}
 	dir, err := os.MkdirTemp("", "secondline-lab-test-")
 	if err != nil {
 		return "", err
 	}
+	programDir = dir
 	cmd := exec.Command("go", "build", "-trimpath", "-o", filepath.Join(dir, "secondline"), "./cmd/secondline")
 	cmd.Dir, cmd.Env = filepath.Join("..", ".."), append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -30,14 +35,12 @@ var program = sync.OnceValues(func() (string, error) {
 	return filepath.Join(dir, "secondline"), nil
 })
 
-var programWanted = false // whether any test has asked for it
+var programDir string // of the built one, to be removed
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if programWanted {
-		if file, err := program(); err == nil {
-			_ = os.RemoveAll(filepath.Dir(file))
-		}
+	if programDir != "" {
+		_ = os.RemoveAll(programDir)
 	}
 	os.Exit(code)
 }
@@ -122,7 +125,6 @@ type installation struct {
 // newInstallation writes the configuration; nothing is started yet.
 func newInstallation(t *testing.T, in installation, config, inventory, guard string) *installation {
 	t.Helper()
-	programWanted = true
 	bin, err := program()
 	if err != nil {
 		t.Fatal(err)

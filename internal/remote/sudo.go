@@ -19,8 +19,3 @@ func SudoRefused(stderr []byte) bool {
 	}
 	return false
 }
-
-// SudoRule is the sudoers line that would allow exactly this program.
-func SudoRule(cmd Command) string {
-	return "USER ALL=(" + cmd.As + ") NOPASSWD: " + first(cmd.Argv)
-}

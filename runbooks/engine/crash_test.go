@@ -36,14 +36,14 @@ func crash(t *testing.T, spec string, written bool, first, second int, check fun
 		w := newWorld(t, spec)
 		digest := w.plan().Digest
 		w.journal.dieAt, w.journal.written = first, written
-		res, err := engine.Run(t.Context(), w.machine, w.binding(), digest, w.deps)
+		res, err := engine.Run(t.Context(), w.machine, w.binding(), engine.Approved{Digest: digest}, w.deps)
 		killed = errors.Is(err, errCrash)
 		if err != nil && !killed {
 			t.Fatal(err)
 		}
 		for at := second; err != nil; at = 0 {
 			w.journal.dieAt, w.journal.appends = at, 0
-			res, err = engine.Resume(t.Context(), w.machine, w.binding(), digest, w.deps)
+			res, err = engine.Resume(t.Context(), w.machine, w.binding(), engine.Approved{Digest: digest}, w.deps)
 			if err != nil && !errors.Is(err, errCrash) {
 				t.Fatal(err)
 			}
@@ -110,7 +110,7 @@ func TestWhenTheIntentCannotBeRecordedTheStepDoesNotRun(t *testing.T) {
 	w := newWorld(t, verified())
 	digest := w.plan().Digest
 	w.journal.dieAt = 2 // the plan is recorded, the first intent is not
-	res, err := engine.Run(t.Context(), w.machine, w.binding(), digest, w.deps)
+	res, err := engine.Run(t.Context(), w.machine, w.binding(), engine.Approved{Digest: digest}, w.deps)
 	if !errors.Is(err, errCrash) || res.Status != runbooks.RunFailed {
 		t.Errorf("%s, error %v", res.Status, err)
 	}
@@ -125,11 +125,11 @@ func TestEvidenceSurvivesACrash(t *testing.T) {
 	w := newWorld(t, spec)
 	digest := w.plan().Digest
 	w.journal.dieAt = 3 // acted, and the outcome is lost
-	if _, err := engine.Run(t.Context(), w.machine, w.binding(), digest, w.deps); !errors.Is(err, errCrash) {
+	if _, err := engine.Run(t.Context(), w.machine, w.binding(), engine.Approved{Digest: digest}, w.deps); !errors.Is(err, errCrash) {
 		t.Fatal(err)
 	}
 	w.journal.dieAt = 0
-	res, err := engine.Resume(t.Context(), w.machine, w.binding(), digest, w.deps)
+	res, err := engine.Resume(t.Context(), w.machine, w.binding(), engine.Approved{Digest: digest}, w.deps)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -116,6 +116,7 @@ type Change struct {
 	Noop   bool            `json:"noop,omitempty"`   // the wanted state already holds
 	Verify string          `json:"verify,omitempty"` // in words, of an action that verifies itself
 	Undo   string          `json:"undo,omitempty"`   // in words, of an action that undoes itself
+	Parts  []string        `json:"parts,omitempty"`  // of an action that can be narrowed: a mark for each part; at most runbooks.MaxParts
 	Saved  json.RawMessage `json:"saved,omitempty"`
 }
 

@@ -198,7 +198,7 @@ func (w *world) plan() runbooks.Plan {
 
 func (w *world) run(ctx context.Context) runbooks.RunResult {
 	w.t.Helper()
-	res, err := engine.Run(ctx, w.machine, w.binding(), w.plan().Digest, w.deps)
+	res, err := engine.Run(ctx, w.machine, w.binding(), engine.Approved{Digest: w.plan().Digest}, w.deps)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -136,7 +136,10 @@ func (p *prepared) change(ctx context.Context, step runbooks.Step, d Deps, plann
 	if err != nil {
 		return Change{}, err
 	}
-	planned.Argv, planned.Diff, planned.Noop = change.Argv, change.Diff, change.Noop
+	if len(change.Parts) > runbooks.MaxParts {
+		return Change{}, fault.New(fault.TooLarge, "action %s would change %d parts at once, more than %d", step.Action, len(change.Parts), runbooks.MaxParts)
+	}
+	planned.Argv, planned.Diff, planned.Noop, planned.Parts = change.Argv, change.Diff, change.Noop, change.Parts
 	planned.Verify = verifyInWords(step.Verify, change, d.MaxHold)
 	switch undoer, own := action.(Undoer); {
 	case len(step.Undo.Run) > 0:

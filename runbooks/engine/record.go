@@ -39,8 +39,8 @@ type Record struct {
 	Data    json.RawMessage
 }
 
-// planRecord is written before the first step: what was approved, and exactly
-// what each step will do, so that a run that goes on after a crash does
+// planRecord is written before the first step: the digest of what was approved,
+// and exactly what each step will do, which may be less, so that a run that goes on after a crash does
 // nothing else.
 type planRecord struct {
 	Digest    string       `json:"digest"`
@@ -50,9 +50,10 @@ type planRecord struct {
 
 // stepChange is one step of a planRecord.
 type stepChange struct {
-	ID      string `json:"id"`
-	Skipped string `json:"skipped,omitempty"`
-	Change  Change `json:"change"`
+	ID       string `json:"id"`
+	Skipped  string `json:"skipped,omitempty"`
+	Narrowed string `json:"narrowed,omitempty"` // in what it is narrower than approved, in words
+	Change   Change `json:"change"`
 }
 
 // intentRecord carries the evidence, because acting may destroy its source.

@@ -12,12 +12,13 @@ import (
 	"github.com/secondline-ops/secondline/runbooks"
 )
 
-// Run plans again and, when the plan is still the one with the digest, carries
-// it out. Ending ctx stops the run safely: a running command is waited for, no
+// Run plans again and, when the plan is still the approved one or can be made
+// narrower than it, carries it out: never more than was approved, and never more
+// than would be planned now. Ending ctx stops the run safely: a running command is waited for, no
 // other step starts, and what was done is judged. An error means that the
 // journal could not be written or read: the run stopped where it was, and
 // Resume goes on. In every other case the result says all.
-func Run(ctx context.Context, r remote.Runner, b Binding, planDigest string, d Deps) (runbooks.RunResult, error) {
+func Run(ctx context.Context, r remote.Runner, b Binding, approved Approved, d Deps) (runbooks.RunResult, error) {
 	records, err := d.Journal.Records()
 	if err != nil {
 		return runbooks.RunResult{}, fmt.Errorf("read the journal: %w", err)
@@ -25,13 +26,13 @@ func Run(ctx context.Context, r remote.Runner, b Binding, planDigest string, d D
 	if len(records) > 0 {
 		return runbooks.RunResult{}, fault.New(fault.Conflict, "the run was begun before; it can only be resumed")
 	}
-	return begin(ctx, r, b, planDigest, d)
+	return begin(ctx, r, b, approved, d)
 }
 
 // Resume goes on with a run after a crash, from its journal. A step whose
 // outcome is not known is looked at, and never repeated blindly. A run that
 // has not begun is begun.
-func Resume(ctx context.Context, r remote.Runner, b Binding, planDigest string, d Deps) (runbooks.RunResult, error) {
+func Resume(ctx context.Context, r remote.Runner, b Binding, approved Approved, d Deps) (runbooks.RunResult, error) {
 	records, err := d.Journal.Records()
 	if err != nil {
 		return runbooks.RunResult{}, fmt.Errorf("read the journal: %w", err)
@@ -41,9 +42,9 @@ func Resume(ctx context.Context, r remote.Runner, b Binding, planDigest string, 
 		return runbooks.RunResult{}, err
 	}
 	if begun == nil {
-		return begin(ctx, r, b, planDigest, d)
+		return begin(ctx, r, b, approved, d)
 	}
-	if begun.Digest != planDigest {
+	if begun.Digest != approved.Digest {
 		return runbooks.RunResult{}, fault.New(fault.Conflict, "the run was begun with another plan, %s", begun.Digest)
 	}
 	values, _, err := runbooks.BindInputs(b.Runbook, b.Given, b.vars())
@@ -63,14 +64,20 @@ func Resume(ctx context.Context, r remote.Runner, b Binding, planDigest string, 
 }
 
 // begin plans, compares and starts.
-func begin(ctx context.Context, r remote.Runner, b Binding, planDigest string, d Deps) (runbooks.RunResult, error) {
+func begin(ctx context.Context, r remote.Runner, b Binding, approved Approved, d Deps) (runbooks.RunResult, error) {
 	now := d.Now()
 	ended := func(status runbooks.RunStatus, why string) (runbooks.RunResult, error) {
 		return runbooks.RunResult{
-			PlanDigest: planDigest, Status: status, Why: why, Steps: []runbooks.StepResult{}, StartedAt: now, EndedAt: d.Now(),
+			PlanDigest: approved.Digest, Status: status, Why: why, Steps: []runbooks.StepResult{}, StartedAt: now, EndedAt: d.Now(),
 		}, nil
 	}
+	if err := approved.check(); err != nil {
+		return ended(runbooks.RunRefused, err.Error())
+	}
 	p, err := prepare(ctx, r, b, d)
+	if err == nil && p.plan.Refused == "" {
+		err = p.admit(approved, d)
+	}
 	switch {
 	case err != nil && fault.Is(err, fault.Denied):
 		return ended(runbooks.RunRefused, err.Error())
@@ -78,8 +85,6 @@ func begin(ctx context.Context, r remote.Runner, b Binding, planDigest string, d
 		return ended(runbooks.RunFailed, err.Error())
 	case p.plan.Refused != "":
 		return ended(runbooks.RunRefused, p.plan.Refused)
-	case p.plan.Digest != planDigest:
-		return ended(runbooks.RunRefused, "the world drifted: the plan is no longer the one that was approved")
 	case ctx.Err() != nil:
 		return ended(runbooks.RunCancelled, "it was stopped before it began")
 	}
@@ -87,7 +92,7 @@ func begin(ctx context.Context, r remote.Runner, b Binding, planDigest string, d
 	if err != nil {
 		return ended(runbooks.RunFailed, err.Error())
 	}
-	record := planRecord{Digest: planDigest, StartedAt: now, Steps: p.changes}
+	record := planRecord{Digest: approved.Digest, StartedAt: now, Steps: p.changes}
 	if err := x.append(ctx, "", 0, RecordPlan, record); err != nil {
 		res, _ := ended(runbooks.RunFailed, "the journal could not be written, so nothing was begun")
 		return res, err
@@ -253,6 +258,11 @@ func (x *run) reservations() string {
 }
 
 func (x *run) result(status runbooks.RunStatus, startedAt time.Time, why string) runbooks.RunResult {
+	for _, s := range x.steps {
+		if s.narrow != "" {
+			why += fmt.Sprintf("; narrower than approved: step %s %s", s.step.ID, s.narrow)
+		}
+	}
 	res := runbooks.RunResult{
 		PlanDigest: x.p.plan.Digest, Status: status, Why: why, Steps: []runbooks.StepResult{}, StartedAt: startedAt, EndedAt: x.d.Now(),
 	}

@@ -119,7 +119,7 @@ func TestPreconditionsRefuse(t *testing.T) {
 				t.Errorf("refused %q, truth %s", p.Refused, p.Preconditions[0].Truth)
 			}
 			for _, digest := range []string{good, p.Digest} {
-				res, err := engine.Run(t.Context(), w.machine, w.binding(), digest, w.deps)
+				res, err := engine.Run(t.Context(), w.machine, w.binding(), engine.Approved{Digest: digest}, w.deps)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -135,7 +135,7 @@ func TestPreconditionsRefuse(t *testing.T) {
 func TestADriftedWorldRefuses(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, verified())
-	res, err := engine.Run(t.Context(), w.machine, w.binding(), "sha256:of-another-plan", w.deps)
+	res, err := engine.Run(t.Context(), w.machine, w.binding(), engine.Approved{Digest: "sha256:of-another-plan"}, w.deps)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -317,7 +317,7 @@ func TestStoppingWaitsForTheCommandAndStartsNoOther(t *testing.T) {
 		return nil
 	}
 	digest := w.plan().Digest
-	res, err := engine.Run(ctx, w.machine, w.binding(), digest, w.deps)
+	res, err := engine.Run(ctx, w.machine, w.binding(), engine.Approved{Digest: digest}, w.deps)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -338,7 +338,7 @@ func TestStoppingTakesBackWhatIsNotTrue(t *testing.T) {
 		return nil
 	}
 	digest := w.plan().Digest
-	res, err := engine.Run(ctx, w.machine, w.binding(), digest, w.deps)
+	res, err := engine.Run(ctx, w.machine, w.binding(), engine.Approved{Digest: digest}, w.deps)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -367,13 +367,13 @@ func TestARunIsNotBegunTwice(t *testing.T) {
 	w := newWorld(t, verified())
 	digest := w.plan().Digest
 	w.run(t.Context())
-	if _, err := engine.Run(t.Context(), w.machine, w.binding(), digest, w.deps); !fault.Is(err, fault.Conflict) {
+	if _, err := engine.Run(t.Context(), w.machine, w.binding(), engine.Approved{Digest: digest}, w.deps); !fault.Is(err, fault.Conflict) {
 		t.Errorf("got %v, want a conflict", err)
 	}
-	if _, err := engine.Resume(t.Context(), w.machine, w.binding(), "sha256:other", w.deps); !fault.Is(err, fault.Conflict) {
+	if _, err := engine.Resume(t.Context(), w.machine, w.binding(), engine.Approved{Digest: "sha256:other"}, w.deps); !fault.Is(err, fault.Conflict) {
 		t.Errorf("resumed another plan: %v", err)
 	}
-	res, err := engine.Resume(t.Context(), w.machine, w.binding(), digest, w.deps)
+	res, err := engine.Resume(t.Context(), w.machine, w.binding(), engine.Approved{Digest: digest}, w.deps)
 	if err != nil {
 		t.Fatal(err)
 	}

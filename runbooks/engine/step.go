@@ -16,6 +16,7 @@ type stepRun struct {
 	action Action
 	change Change
 	skip   string
+	narrow string // in what it is narrower than approved
 	past   history
 	result runbooks.StepResult
 	why    string // the run ends here, or is verified with a reservation
@@ -23,7 +24,7 @@ type stepRun struct {
 }
 
 func newStepRun(x *run, step runbooks.Step, action Action, c stepChange) *stepRun {
-	return &stepRun{run: x, step: step, action: action, change: c.Change, skip: c.Skipped, result: runbooks.StepResult{
+	return &stepRun{run: x, step: step, action: action, change: c.Change, skip: c.Skipped, narrow: c.Narrowed, result: runbooks.StepResult{
 		ID: step.ID, Action: step.Action, Effect: step.Effect, Status: runbooks.StepPlanned,
 		Measured: []string{}, Transcript: []runbooks.Exchange{},
 	}}

@@ -16,7 +16,10 @@ import (
 	"github.com/secondline-ops/secondline/internal/remote"
 )
 
-var errClosed = errors.New("the transport is closed")
+var (
+	errClosed = errors.New("the transport is closed")
+	errBroken = errors.New("the connection is broken")
+)
 
 // handshake is what the callbacks learned: x/crypto tells failures apart by
 // text only.

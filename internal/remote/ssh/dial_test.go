@@ -22,7 +22,10 @@ import (
 	"github.com/secondline-ops/secondline/internal/remote/ssh"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// The one that is ignored is a defect of x/crypto, see Transport.openOn.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("golang.org/x/crypto/ssh.(*mux).openChannel"))
+}
 
 // dialError returns why the dial failed; it fails the test when it did not.
 func dialError(t *testing.T, s *remotetest.SSHD) *remote.Error {
@@ -237,16 +240,14 @@ func TestUnreachableAndRefused(t *testing.T) {
 	_ = l.Close()
 	s.Target.Port = closed
 	wantFailure(t, dialError(t, s), remote.Refused, "refused", "sshd runs there")
-	var held []net.Conn
-	s.Target.Port = listener(t, func(c net.Conn) { held = append(held, c) })
+	held := make(chan net.Conn, 1)
+	s.Target.Port = listener(t, func(c net.Conn) { held <- c })
 	wantFailure(t, dialError(t, s), remote.Unreachable, "no answer within 300ms", "")
 	s.Target.Port = listener(t, func(c net.Conn) { _ = c.Close() })
 	wantFailure(t, dialError(t, s), remote.Refused, "", "MaxStartups")
 	s.Target.Port, s.Target.Address = 22, "no-such-host.invalid" // RFC 6761
 	wantFailure(t, dialError(t, s), remote.Unreachable, "", "")
-	for _, c := range held {
-		_ = c.Close()
-	}
+	_ = (<-held).Close()
 }
 
 func TestJumpHostFailuresNameTheJump(t *testing.T) {

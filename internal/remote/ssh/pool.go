@@ -51,9 +51,10 @@ var _ remote.Transport = (*Transport)(nil)
 // connection is dialled, or being dialled until ready is closed.
 type connection struct {
 	ready    chan struct{}
-	client   *ssh.Client // valid when ready and err is nil
-	err      error       // valid when ready
-	sessions int         // guarded by Transport.mu
+	gone     chan struct{} // closed when it has ended
+	client   *ssh.Client   // valid when ready and err is nil
+	err      error         // valid when ready
+	sessions int           // guarded by Transport.mu
 	spare    chan struct{}
 }
 
@@ -139,7 +140,7 @@ func (t *Transport) pick(forSession bool) (*connection, error) {
 			return c, nil
 		}
 	}
-	c := &connection{ready: make(chan struct{}), spare: make(chan struct{}, spareSessions)}
+	c := &connection{ready: make(chan struct{}), gone: make(chan struct{}), spare: make(chan struct{}, spareSessions)}
 	if forSession {
 		c.sessions = 1
 	}
@@ -169,6 +170,7 @@ func (t *Transport) dial(c *connection) {
 	t.wg.Go(func() {
 		_ = c.client.Wait()
 		t.remove(c)
+		close(c.gone)
 	})
 	t.keepAlive(c)
 }
@@ -189,18 +191,13 @@ func (t *Transport) drop(c *connection) {
 // keepAlive asks for signs of life until the connection ends: x/crypto has no
 // keepalive, and TCP's takes hours.
 func (t *Transport) keepAlive(c *connection) {
-	gone := make(chan struct{})
-	t.wg.Go(func() {
-		_ = c.client.Wait()
-		close(gone)
-	})
 	ticker := time.NewTicker(t.dialer.o.KeepAlive)
 	defer ticker.Stop()
 	answered := make(chan struct{}, 1)
 	waiting, misses := false, 0
 	for {
 		select {
-		case <-gone:
+		case <-c.gone:
 			return
 		case <-answered:
 			waiting, misses = false, 0
@@ -295,10 +292,13 @@ func (t *Transport) openOn(ctx context.Context, c *connection) (*channel, error)
 		err      error
 	}
 	got := make(chan answer, 1)
-	t.wg.Go(func() {
+	// Nobody waits for this goroutine: x/crypto never answers when the connection
+	// ends just as the channel is entered in its list (mux.go, openChannel and
+	// the end of loop).
+	go func() {
 		ch, requests, err := c.client.OpenChannel("session", nil)
 		got <- answer{ch, requests, err}
-	})
+	}()
 	timer := time.NewTimer(openTimeout)
 	defer timer.Stop()
 	var err error
@@ -308,13 +308,20 @@ func (t *Transport) openOn(ctx context.Context, c *connection) (*channel, error)
 			return nil, a.err
 		}
 		return &channel{Channel: a.ch, requests: a.requests, conn: c}, nil
+	case <-c.gone:
+		return nil, errBroken
 	case <-timer.C:
 		err = fmt.Errorf("no answer within %s", openTimeout)
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	t.wg.Go(func() { // it may still open, or end with the connection
-		if a := <-got; a.err == nil {
+	t.wg.Go(func() { // it may still open
+		select {
+		case <-c.gone:
+		case a := <-got:
+			if a.err != nil {
+				return
+			}
 			_ = a.ch.Close()
 			for range a.requests { //nolint:revive // until the server has closed it, too
 			}

@@ -14,9 +14,11 @@ import (
 )
 
 const (
-	// drainDelay is how long output is still read after the command has ended: a
-	// child that it left behind may hold the other end for ever.
+	// drainDelay is how long nothing may come, after the command has ended, until
+	// its output counts as read: a child that it left behind may hold the other
+	// end for ever. A command whose first word has not come yet gets maxIdle times that.
 	drainDelay = 2 * time.Second
+	maxIdle    = 5
 	// killTimeout bounds each of the two looks at a tree that is to be ended.
 	killTimeout = 5 * time.Second
 	// maxTree bounds the processes under sudo that are ended one by one.

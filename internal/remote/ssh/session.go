@@ -83,14 +83,36 @@ func (s *session) talk(t *Transport, line string, stdin []byte) {
 	case <-exited:
 	case <-closed:
 	}
-	timer := time.NewTimer(drainDelay)
-	defer timer.Stop()
-	select {
-	case <-read:
-	case <-timer.C:
-	}
+	s.drain(read)
 	close(s.done)
 }
+
+// drain waits for the output that is still under way: until its end, or until
+// nothing came for a while. sshd tells the end of the program before the rest
+// of its output, and a slow network carries that for long.
+func (s *session) drain(read <-chan struct{}) {
+	idle := 0
+	for seen := s.seen(); ; {
+		timer := time.NewTimer(drainDelay)
+		select {
+		case <-read:
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+		if now := s.seen(); now != seen {
+			seen, idle = now, 0
+			continue
+		}
+		idle++
+		if s.stdout.said() != "" || idle >= maxIdle {
+			return
+		}
+	}
+}
+
+// seen counts the bytes that came.
+func (s *session) seen() int { return s.stdout.count() + s.stderr.count() }
 
 // listen notes how the command ended (RFC 4254, 6.10).
 func (s *session) listen(exited chan struct{}) {
@@ -153,14 +175,22 @@ func (s *session) result() remote.Result {
 type bounded struct {
 	max int
 
-	mu  sync.Mutex // guards below
-	buf []byte
-	cut bool
+	mu   sync.Mutex // guards below
+	buf  []byte
+	cut  bool
+	came int // bytes, kept or not
+}
+
+func (b *bounded) count() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.came
 }
 
 func (b *bounded) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.came += len(p)
 	b.keep(p)
 	return len(p), nil
 }
@@ -194,6 +224,7 @@ type marked struct {
 func (m *marked) Write(p []byte) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.came += len(p)
 	if m.word != "" {
 		m.keep(p)
 		return len(p), nil

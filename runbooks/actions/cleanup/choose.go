@@ -2,6 +2,8 @@ package cleanup
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"path"
 	"slices"
@@ -71,6 +73,13 @@ func (f file) inode() string { return f.Dev + ":" + f.Inode + ":" + f.MTime }
 
 // identity is what must still hold of it where it was.
 func (f file) identity() string { return f.inode() + ":" + f.CTime + ":" + string(f.Path) }
+
+// mark stands for the file, as it is now, in a plan. It is a digest because a
+// plan travels: sixteen bytes are more than anybody finds a second file for.
+func (f file) mark() string {
+	sum := sha256.Sum256([]byte(strconv.FormatInt(f.Size, 10) + ":" + f.identity()))
+	return hex.EncodeToString(sum[:16])
+}
 
 func (f file) modified() time.Time {
 	whole, fraction, _ := strings.Cut(f.MTime, ".")

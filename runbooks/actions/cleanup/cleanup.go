@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"time"
 
@@ -22,7 +23,7 @@ import (
 
 // Bounds of one step.
 const (
-	maxFiles    = 1000 // the oldest; what is left is for the next run
+	maxFiles    = runbooks.MaxParts // the oldest; what is left is for the next run
 	maxPatterns = 100
 	maxDepth    = 8   // directories below the path
 	batchFiles  = 100 // for one command: with paths of PATH_MAX far below ARG_MAX (execve(2))
@@ -35,6 +36,7 @@ var (
 	_ engine.Action        = Action{}
 	_ engine.Verifier      = Action{}
 	_ engine.Witness       = Action{}
+	_ engine.Narrower      = Action{}
 	_ engine.SubjectTeller = Action{}
 )
 
@@ -222,14 +224,35 @@ func (Action) Plan(ctx context.Context, env *engine.Env) (engine.Change, error) 
 	chosen := choose(all, r, open, env.Now())
 	left := max(0, len(chosen)-maxFiles)
 	chosen = chosen[:min(len(chosen), maxFiles)]
-	body, err := json.Marshal(saved{Dir: dir, Files: chosen})
+	return change(saved{Dir: dir, Files: chosen}, left)
+}
+
+func change(s saved, left int) (engine.Change, error) {
+	body, err := json.Marshal(s)
 	if err != nil {
 		return engine.Change{}, fault.Wrap(fault.Internal, err, "encode the files to delete")
 	}
+	parts := []string{}
+	for _, f := range s.Files {
+		parts = append(parts, f.mark())
+	}
 	return engine.Change{
-		Diff: diff(chosen, left), Noop: len(chosen) == 0, Saved: body,
-		Verify: fmt.Sprintf("the %d files are gone", len(chosen)),
+		Diff: diff(s.Files, left), Noop: len(s.Files) == 0, Parts: parts, Saved: body,
+		Verify: fmt.Sprintf("the %d files are gone", len(s.Files)),
 	}, nil
+}
+
+// PartName implements engine.Narrower.
+func (Action) PartName() string { return "file" }
+
+// Narrow implements engine.Narrower.
+func (Action) Narrow(c engine.Change, keep func(part string) bool) (engine.Change, error) {
+	s, err := load(c)
+	if err != nil {
+		return engine.Change{}, err
+	}
+	s.Files = slices.DeleteFunc(s.Files, func(f file) bool { return !keep(f.mark()) })
+	return change(s, 0)
 }
 
 // Apply implements engine.Action.

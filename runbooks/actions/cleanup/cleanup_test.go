@@ -52,10 +52,23 @@ type nothingSecret struct{}
 
 func (nothingSecret) Redact(text []byte) []byte { return text }
 
-type journal struct{ records []engine.Record }
+var errCrash = errors.New("the agent was killed")
+
+// journal dies at its n-th record: with it on disk or not.
+type journal struct {
+	records []engine.Record
+	dieAt   int // 0: never
+	written bool
+}
 
 func (j *journal) Append(_ context.Context, r engine.Record) error {
-	j.records = append(j.records, r)
+	die := j.dieAt > 0 && len(j.records)+1 >= j.dieAt
+	if !die || j.written && len(j.records)+1 == j.dieAt {
+		j.records = append(j.records, r)
+	}
+	if die {
+		return errCrash
+	}
 	return nil
 }
 
@@ -167,18 +180,11 @@ func (y *yard) plan() (runbooks.Plan, error) {
 
 func (y *yard) run() runbooks.RunResult {
 	y.t.Helper()
-	p, err := y.plan()
-	if err != nil {
-		y.t.Fatal(err)
-	}
+	approved := y.approve()
 	if y.machine.writes != 0 {
 		y.t.Fatal("planning wrote")
 	}
-	res, err := engine.Run(y.t.Context(), y.machine, y.binding, p.Digest, y.deps)
-	if err != nil {
-		y.t.Fatal(err)
-	}
-	return res
+	return y.carryOut(approved)
 }
 
 func TestOnlyWhatTheRuleGivesUpIsDeleted(t *testing.T) {
@@ -389,13 +395,13 @@ func TestAFolderThatBecameALinkOutsideIsRefused(t *testing.T) {
 	if err := errors.Join(os.Rename(sub, filepath.Join(y.root, "moved")), os.Symlink(filepath.Join(y.root, "moved"), sub)); err != nil {
 		t.Fatal(err)
 	}
-	res, err := engine.Run(t.Context(), y.machine, y.binding, p.Digest, y.deps)
+	res, err := engine.Run(t.Context(), y.machine, y.binding, engine.Approved{Digest: p.Digest}, y.deps)
 	if err != nil || res.Status != runbooks.RunRefused || y.machine.writes != 0 {
 		t.Errorf("%s (%s), error %v", res.Status, res.Why, err)
 	}
 }
 
-func TestNewFilesVoidThePlan(t *testing.T) {
+func TestWithoutTheApprovedPlanNewFilesVoidIt(t *testing.T) {
 	t.Parallel()
 	y := newYard(t)
 	y.file("a.old", 5*time.Hour)
@@ -409,7 +415,7 @@ func TestNewFilesVoidThePlan(t *testing.T) {
 		t.Errorf("the digest changes while the files do not; error %v", err)
 	}
 	y.file("c.old", 9*time.Hour)
-	res, err := engine.Run(t.Context(), y.machine, y.binding, p.Digest, y.deps)
+	res, err := engine.Run(t.Context(), y.machine, y.binding, engine.Approved{Digest: p.Digest}, y.deps)
 	if err != nil || res.Status != runbooks.RunRefused || len(y.left()) != 3 {
 		t.Errorf("%s (%s), error %v", res.Status, res.Why, err)
 	}

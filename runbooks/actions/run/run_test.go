@@ -99,7 +99,7 @@ func TestEveryElementStaysOneElement(t *testing.T) {
 		if diff := cmp.Diff(tt.want, p.Steps[0].Argv); diff != "" {
 			t.Errorf("%s: planned %s", tt.part, diff)
 		}
-		res, err := engine.Run(t.Context(), host, b, p.Digest, d)
+		res, err := engine.Run(t.Context(), host, b, engine.Approved{Digest: p.Digest}, d)
 		if err != nil || res.Status != runbooks.RunVerified || len(host.commands) != 1 {
 			t.Fatalf("%s: %s (%s), error %v", tt.part, res.Status, res.Why, err)
 		}

@@ -168,7 +168,7 @@ func (s *story) plan(t *testing.T) runbooks.Plan {
 
 func (s *story) run(t *testing.T) runbooks.RunResult {
 	t.Helper()
-	res, err := engine.Run(t.Context(), s.host, s.binding, s.plan(t).Digest, s.deps)
+	res, err := engine.Run(t.Context(), s.host, s.binding, engine.Approved{Digest: s.plan(t).Digest}, s.deps)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,7 +263,7 @@ func TestARestartThatWasCutOffIsLookedAt(t *testing.T) {
 						}
 					}
 				}
-				res, err := engine.Run(t.Context(), s.host, s.binding, digest, s.deps)
+				res, err := engine.Run(t.Context(), s.host, s.binding, engine.Approved{Digest: digest}, s.deps)
 				if err != nil || res.Status != want || !slices.Equal(s.host.verbs, []string{"restart"}) {
 					t.Errorf("%s (%s), error %v, did %v", res.Status, res.Why, err, s.host.verbs)
 				}
@@ -279,10 +279,10 @@ func TestAfterACrashAUnitIsRestartedOnce(t *testing.T) {
 			s := newStory(t, unit.Restarted, "failed")
 			digest := s.plan(t).Digest
 			s.journal.dieAt = dieAt
-			res, err := engine.Run(t.Context(), s.host, s.binding, digest, s.deps)
+			res, err := engine.Run(t.Context(), s.host, s.binding, engine.Approved{Digest: digest}, s.deps)
 			if err != nil {
 				s.journal.dieAt = 0
-				res, err = engine.Resume(t.Context(), s.host, s.binding, digest, s.deps)
+				res, err = engine.Resume(t.Context(), s.host, s.binding, engine.Approved{Digest: digest}, s.deps)
 			}
 			if err != nil || res.Status != runbooks.RunVerified || !slices.Equal(s.host.verbs, []string{"restart"}) {
 				t.Errorf("killed at %d: %s (%s), error %v, did %v", dieAt, res.Status, res.Why, err, s.host.verbs)
@@ -298,11 +298,11 @@ func TestAfterACrashAStepThatMustNotBeRepeatedIsNot(t *testing.T) {
 		digest := s.plan(t).Digest
 		s.journal.dieAt = 3 // the intent is there, the outcome is not
 		s.host.fail["restart"] = &remote.Error{Class: remote.Unreachable}
-		if _, err := engine.Run(t.Context(), s.host, s.binding, digest, s.deps); !errors.Is(err, errCrash) {
+		if _, err := engine.Run(t.Context(), s.host, s.binding, engine.Approved{Digest: digest}, s.deps); !errors.Is(err, errCrash) {
 			t.Fatal(err)
 		}
 		s.journal.dieAt, s.host.verbs = 0, nil
-		res, err := engine.Resume(t.Context(), s.host, s.binding, digest, s.deps)
+		res, err := engine.Resume(t.Context(), s.host, s.binding, engine.Approved{Digest: digest}, s.deps)
 		if err != nil || res.Status != runbooks.RunUnknown || s.host.verbs != nil {
 			t.Errorf("%s (%s), error %v, did %v", res.Status, res.Why, err, s.host.verbs)
 		}
@@ -357,6 +357,23 @@ func TestDecodingSaysWhereAStepIsWrong(t *testing.T) {
 		text := "apiVersion: secondline/v1\nkind: Runbook\nmetadata: {name: test, title: A test}\nspec:\n  steps:\n    - id: a\n      preserve: none\n      unit: " + part + "\n"
 		if _, err := runbooks.Parse("t.yaml", []byte(text), runbooks.ParseOptions{Decoders: []runbooks.Decoder{unit.Action{}}, Probes: noProbes{}}); err == nil {
 			t.Errorf("%s was accepted", part)
+		}
+	}
+}
+
+func TestAUnitThatChangedSinceItsPlanIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ before, after, why string }{
+		{"active", "inactive", "step act: it had nothing to change, and now would change something"},
+		{"inactive", "active", "step act: it was to change something, and now has nothing to change"},
+		{"inactive", "failed", "step act: what it would change is no longer what was approved"},
+	} {
+		s := newStory(t, unit.Started, tt.before)
+		p := s.plan(t)
+		s.host.state = tt.after
+		res, err := engine.Run(t.Context(), s.host, s.binding, engine.Approved{Digest: p.Digest, Plan: &p}, s.deps)
+		if err != nil || res.Status != runbooks.RunRefused || !strings.Contains(res.Why, tt.why) || s.host.verbs != nil {
+			t.Errorf("%s, then %s: %s (%s), error %v, did %v", tt.before, tt.after, res.Status, res.Why, err, s.host.verbs)
 		}
 	}
 }

@@ -96,11 +96,15 @@ func (s *Server) session(offered ssh.NewChannel) {
 		switch {
 		case r.Type == "exec" && cmd == nil:
 			var payload struct{ Command string }
-			started := ssh.Unmarshal(r.Payload, &payload) == nil
-			if started {
-				cmd, started = s.start(ch, payload.Command, &running)
+			var carry func()
+			if ssh.Unmarshal(r.Payload, &payload) == nil {
+				cmd, carry = s.start(ch, payload.Command)
 			}
-			_ = r.Reply(started, nil)
+			// Before the command can end: what comes after the close is not read.
+			_ = r.Reply(carry != nil, nil)
+			if carry != nil {
+				running.Go(carry)
+			}
 		case r.Type == "signal" && cmd != nil:
 			var payload struct{ Name string }
 			if ssh.Unmarshal(r.Payload, &payload) == nil {
@@ -114,8 +118,10 @@ func (s *Server) session(offered ssh.NewChannel) {
 	}
 }
 
-func (s *Server) start(ch ssh.Channel, command string, running *sync.WaitGroup) (*exec.Cmd, bool) {
-	cmd := exec.Command("/bin/sh", "-c", command) //nolint:gosec // running commands is what it is for
+// start starts the command and returns what carries its streams and its end to
+// the client; nil when it could not be started.
+func (s *Server) start(ch ssh.Channel, command string) (cmd *exec.Cmd, carry func()) {
+	cmd = exec.Command("/bin/sh", "-c", command) //nolint:gosec // running commands is what it is for
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.Env = []string{"PATH=/usr/local/bin:/usr/bin:/bin", "SHELL=/bin/sh", "USER=" + s.User, "LOGNAME=" + s.User}
 	if u, err := user.Current(); err == nil {
@@ -126,34 +132,34 @@ func (s *Server) start(ch ssh.Channel, command string, running *sync.WaitGroup) 
 	}
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
-		return nil, false
+		return nil, nil
 	}
 	outRead, outWrite, err := os.Pipe()
 	if err != nil {
-		return nil, false
+		return nil, nil
 	}
 	errRead, errWrite, err := os.Pipe()
 	if err != nil {
 		_, _ = outRead.Close(), outWrite.Close()
-		return nil, false
+		return nil, nil
 	}
 	cmd.Stdout, cmd.Stderr = outWrite, errWrite
 	err = cmd.Start()
 	_, _ = outWrite.Close(), errWrite.Close()
 	if err != nil {
 		_, _ = outRead.Close(), errRead.Close()
-		return nil, false
+		return nil, nil
 	}
 	forget := s.onStop(func() {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		_, _ = outRead.Close(), errRead.Close() // a child in another session may hold the other ends
 	})
-	go func() { // ends with the channel, which session closes
-		_, _ = io.Copy(stdin, ch)
-		_ = stdin.Close()
-	}()
-	running.Go(func() {
+	return cmd, func() {
 		defer forget()
+		go func() { // ends with the channel, which is closed below
+			_, _ = io.Copy(stdin, ch)
+			_ = stdin.Close()
+		}()
 		var copies sync.WaitGroup
 		copies.Go(func() { _, _ = io.Copy(ch, outRead); _ = outRead.Close() })
 		copies.Go(func() { _, _ = io.Copy(ch.Stderr(), errRead); _ = errRead.Close() })
@@ -162,8 +168,7 @@ func (s *Server) start(ch ssh.Channel, command string, running *sync.WaitGroup) 
 		sendExit(ch, cmd.ProcessState)
 		copies.Wait()
 		_ = ch.Close()
-	})
-	return cmd, true
+	}
 }
 
 // sendExit tells how the command ended (RFC 4254, 6.10).

@@ -1,0 +1,207 @@
+package agenttest
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/secondline-ops/secondline/agent"
+	"github.com/secondline-ops/secondline/agent/credentials"
+	"github.com/secondline-ops/secondline/agent/job"
+	"github.com/secondline-ops/secondline/agent/journal"
+	"github.com/secondline-ops/secondline/controller/store"
+	"github.com/secondline-ops/secondline/internal/fault"
+	"github.com/secondline-ops/secondline/runbooks"
+)
+
+// starts returns when each step began to act.
+func (h *house) starts(id string) map[string]time.Time {
+	h.t.Helper()
+	entries, err := h.journal.Job(id)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	out := map[string]time.Time{}
+	for _, e := range entries {
+		if e.Kind == journal.Intent {
+			out[e.Step] = e.At
+		}
+	}
+	return out
+}
+
+func TestAControllerThatRestartsDoesNotDisturbARun(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, newDesk(t))
+		h.start()
+		defer h.stop()
+		h.k.order("web1", h.runJob("r", runbook("5m")))
+		began := time.Now()
+		for range 3 {
+			time.Sleep(time.Minute)
+			h.k.stop()
+			time.Sleep(5 * time.Second)
+			h.k.start(h.k.db)
+		}
+		h.expect(h.k.await("r"), runbooks.RunVerified, 1, 1)
+		if late := h.starts("r")["second"].Sub(began); late > 6*time.Minute {
+			t.Errorf("the second step began after %s: the run was interrupted", late)
+		}
+	})
+}
+
+// crashing is a store whose leases nobody gives back, as when a controller dies.
+type crashing struct{ store.Store }
+
+func (crashing) ReleaseLeases(context.Context, string) error { return nil }
+
+func TestAControllerThatDiesDoesNotDisturbARun(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		k := newDesk(t)
+		k.stop()
+		k.start(crashing{k.db})
+		h := newHouse(t, k)
+		h.start()
+		defer h.stop()
+		k.order("web1", h.runJob("r", runbook("5m")))
+		began := time.Now()
+		time.Sleep(time.Minute)
+		k.stop()
+		k.start(crashing{k.db})
+		h.expect(k.await("r"), runbooks.RunVerified, 1, 1)
+		if late := h.starts("r")["second"].Sub(began); late > 6*time.Minute {
+			t.Errorf("the second step began after %s: the run was interrupted", late)
+		}
+	})
+}
+
+func TestNoStepStartsInAPartitionLongerThanTheLease(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, newDesk(t))
+		h.start()
+		defer h.stop()
+		h.k.order("web1", h.runJob("r", runbook("5m")))
+		time.Sleep(time.Minute)
+		h.k.wire.goDark()
+		time.Sleep(30 * time.Minute)
+		if h.lines("one") != 1 || h.lines("two") != 0 {
+			t.Fatalf("one acted %d times, two %d times", h.lines("one"), h.lines("two"))
+		}
+		healed := time.Now()
+		h.k.wire.heal()
+		h.expect(h.k.await("r"), runbooks.RunVerified, 1, 1)
+		if at := h.starts("r")["second"]; at.Before(healed) {
+			t.Errorf("the second step began %s before the partition ended", healed.Sub(at))
+		}
+	})
+}
+
+// TestTheLeaseLapsesWhileTheConnectionStillLooksAlive partitions for longer than
+// the lease and for less than gRPC takes to notice.
+func TestTheLeaseLapsesWhileTheConnectionStillLooksAlive(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, newDesk(t))
+		h.start()
+		defer h.stop()
+		h.k.order("web1", h.runJob("r", runbook("70s")))
+		time.Sleep(35 * time.Second) // of the hold, 35 seconds are left
+		dark := time.Now()
+		h.k.wire.goDark()
+		time.Sleep(job.Lease + 6*time.Second)
+		h.k.wire.heal()
+		if h.lines("two") != 0 {
+			t.Error("the second step began without a lease")
+		}
+		h.expect(h.k.await("r"), runbooks.RunVerified, 1, 1)
+		if at := h.starts("r")["second"]; at.Before(dark.Add(job.Lease)) {
+			t.Errorf("the second step began %s after the last contact", at.Sub(dark))
+		}
+	})
+}
+
+// TestReconnectionsDoNotKeepALeaseAlive lets every reconnection fail at once: what the agent
+// tries is no renewal.
+func TestReconnectionsDoNotKeepALeaseAlive(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, newDesk(t))
+		h.start()
+		defer h.stop()
+		h.k.order("web1", h.runJob("r", runbook("5m")))
+		time.Sleep(time.Minute)
+		h.k.stop()
+		time.Sleep(20 * time.Minute)
+		if h.lines("two") != 0 {
+			t.Error("the second step began without a controller")
+		}
+		h.k.wire.mu.Lock()
+		dials := h.k.wire.dials
+		h.k.wire.mu.Unlock()
+		if dials < 20 || dials > 400 {
+			t.Errorf("%d attempts in 20 minutes", dials)
+		}
+		h.k.start(h.k.db)
+		h.expect(h.k.await("r"), runbooks.RunVerified, 1, 1)
+	})
+}
+
+// TestARenewalThatWasNotStoredIsNotConfirmed breaks the store for renewals only.
+func TestARenewalThatWasNotStoredIsNotConfirmed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		k := newDesk(t)
+		k.stop()
+		k.start(noRenewals{k.db})
+		h := newHouse(t, k)
+		h.start()
+		defer h.stop()
+		k.order("web1", h.runJob("r", runbook("70s")))
+		time.Sleep(40 * time.Second)
+		if entries, err := h.journal.Job("r"); err != nil || len(entries) == 0 {
+			t.Fatal("the run did not begin")
+		}
+		h.expect(k.await("r"), runbooks.RunVerified, 1, 1) // sent again and again, and measured anew each time
+	})
+}
+
+type noRenewals struct{ store.Store }
+
+func (noRenewals) RenewLease(context.Context, string, string, int64, time.Time) error {
+	return fault.New(fault.Overloaded, "the disk is full")
+}
+
+func TestTheCertificateIsRenewedAndTheOldOneEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		k := newDesk(t)
+		h := newHouse(t, k)
+		h.edit = func(o *agent.Options) {
+			o.Renewer = credentials.Renewer{Dir: h.state, Dial: k.wire.dial, Now: time.Now}
+		}
+		h.start()
+		old := h.id
+		time.Sleep(60 * 24 * time.Hour) // two lifetimes
+		if r := k.do(h.planJob("p", runbook("0s"))); r.Status != job.Done {
+			t.Errorf("got %s, %+v", r.Status, r.Error)
+		}
+		h.stop()
+		kept, err := credentials.Load(h.state)
+		if err != nil || kept.Name != "web1" || string(kept.Certificate.Certificate[0]) == string(old.Certificate.Certificate[0]) {
+			t.Fatalf("the new certificate was not kept: %v", err)
+		}
+		if credentials.RenewDue(kept, time.Now()) {
+			t.Error("the certificate on disk is old")
+		}
+		h.id, h.edit = kept, nil
+		h.start()
+		if r := k.do(h.planJob("p2", runbook("0s"))); r.Status != job.Done {
+			t.Errorf("got %s, %+v", r.Status, r.Error)
+		}
+		h.stop()
+	})
+}
