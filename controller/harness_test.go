@@ -219,15 +219,14 @@ func (d *desk) wantKind(err error, kind fault.Kind) {
 	}
 }
 
-// settle does all that is due now.
+// settle does all that is due now, in the order in which one thing leads to
+// the next.
 func (d *desk) settle() {
 	d.Helper()
-	for range 3 {
-		for _, work := range []func(context.Context) error{
-			d.app.digestAll, d.app.reconcileDue, d.app.runChecks, d.app.writeBundles, d.app.sendMessages,
-		} {
-			d.must(work(d.Context()))
-		}
+	for _, work := range []func(context.Context) error{
+		d.app.digestAll, d.app.reconcileDue, d.app.runChecks, d.app.writeBundles, d.app.sendMessages,
+	} {
+		d.must(work(d.Context()))
 	}
 }
 

@@ -150,29 +150,36 @@ func TestReconnectionsDoNotKeepALeaseAlive(t *testing.T) {
 	})
 }
 
-// TestARenewalThatWasNotStoredIsNotConfirmed breaks the store for renewals only.
+// TestARenewalThatWasNotStoredIsNotConfirmed breaks the store for renewals only,
+// for three minutes. A hold that is longer than a lease cannot end in them.
 func TestARenewalThatWasNotStoredIsNotConfirmed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		k := newDesk(t)
 		k.stop()
-		k.start(noRenewals{k.db})
+		well := time.Now().Add(3 * time.Minute)
+		k.start(noRenewals{k.db, well})
 		h := newHouse(t, k)
 		h.start()
 		defer h.stop()
 		k.order("web1", h.runJob("r", runbook("70s")))
-		time.Sleep(40 * time.Second)
-		if entries, err := h.journal.Job("r"); err != nil || len(entries) == 0 {
-			t.Fatal("the run did not begin")
+		h.expect(k.await("r"), runbooks.RunVerified, 1, 1)
+		if at := h.starts("r")["second"]; at.Before(well) {
+			t.Errorf("the second step began %s before a renewal was stored", well.Sub(at))
 		}
-		h.expect(k.await("r"), runbooks.RunVerified, 1, 1) // sent again and again, and measured anew each time
 	})
 }
 
-type noRenewals struct{ store.Store }
+type noRenewals struct {
+	store.Store
+	until time.Time
+}
 
-func (noRenewals) RenewLease(context.Context, string, string, int64, time.Time) error {
-	return fault.New(fault.Overloaded, "the disk is full")
+func (n noRenewals) RenewLease(ctx context.Context, id, owner string, fence int64, until time.Time) error {
+	if time.Now().Before(n.until) {
+		return fault.New(fault.Overloaded, "the disk is full")
+	}
+	return n.Store.RenewLease(ctx, id, owner, fence, until)
 }
 
 func TestTheCertificateIsRenewedAndTheOldOneEnds(t *testing.T) {
@@ -183,9 +190,10 @@ func TestTheCertificateIsRenewedAndTheOldOneEnds(t *testing.T) {
 		h.edit = func(o *agent.Options) {
 			o.Renewer = credentials.Renewer{Dir: h.state, Dial: k.wire.dial, Now: time.Now}
 		}
-		h.start()
 		old := h.id
-		time.Sleep(60 * 24 * time.Hour) // two lifetimes
+		time.Sleep(20*24*time.Hour - 10*time.Minute) // two thirds of its life, nearly
+		h.start()
+		time.Sleep(65 * time.Minute)
 		if r := k.do(h.planJob("p", runbook("0s"))); r.Status != job.Done {
 			t.Errorf("got %s, %+v", r.Status, r.Error)
 		}
@@ -196,6 +204,9 @@ func TestTheCertificateIsRenewedAndTheOldOneEnds(t *testing.T) {
 		}
 		if credentials.RenewDue(kept, time.Now()) {
 			t.Error("the certificate on disk is old")
+		}
+		if _, _, err := job.RenewCertificate(t.Context(), "c1", old, k.wire.dial); !fault.Is(err, fault.Unauthenticated) {
+			t.Errorf("the old certificate is still good: %v", err)
 		}
 		h.id, h.edit = kept, nil
 		h.start()

@@ -16,7 +16,9 @@ import (
 
 	"github.com/secondline-ops/secondline/controller/api"
 	"github.com/secondline-ops/secondline/diagnostics"
+	"github.com/secondline-ops/secondline/internal/entity"
 	"github.com/secondline-ops/secondline/internal/fault"
+	"github.com/secondline-ops/secondline/internal/remote"
 	"github.com/secondline-ops/secondline/runbooks"
 )
 
@@ -311,5 +313,27 @@ func TestSpansAndSizes(t *testing.T) {
 		if got := byteText(n); got != want {
 			t.Errorf("%d: got %s, want %s", n, got, want)
 		}
+	}
+}
+
+func TestWhatIsDiagnosedIsOnlyRead(t *testing.T) {
+	t.Parallel()
+	o := reachOptions{target: "localhost"}
+	if err := o.complete(); err != nil {
+		t.Fatal(err)
+	}
+	server, done, err := o.open(t.Context(), nowhere(io.Discard), entity.Entity{ID: "here"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer done()
+	made := t.TempDir() + "/made"
+	for _, effect := range []remote.Effect{"", remote.Write} {
+		if _, err := server.Run(t.Context(), remote.Command{Argv: []string{"touch", made}, Effect: effect}); !fault.Is(err, fault.Denied) {
+			t.Errorf("effect %q: got %v", effect, err)
+		}
+	}
+	if _, err := os.Stat(made); err == nil {
+		t.Error("it was changed")
 	}
 }

@@ -41,7 +41,7 @@ func (o *reachOptions) addFlags(env *environment, cmd *cobra.Command) {
 	f.StringArrayVarP(&o.identities, "identity", "i", nil, "private key file; may be given several times")
 	f.StringVarP(&o.jump, "jump", "J", "", "[user@]host[:port] to go through")
 	f.StringSliceVar(&o.knownHosts, "known-hosts", []string{filepath.Join(home, ".ssh", "known_hosts"), "/etc/ssh/ssh_known_hosts"}, "files with the keys of hosts")
-	f.StringVar(&o.configFile, "config", filepath.Join(home, ".ssh", "config"), "ssh_config(5): Host, HostName, User, Port, IdentityFile, ProxyJump; none to read none")
+	f.StringVar(&o.configFile, "ssh-config", filepath.Join(home, ".ssh", "config"), "ssh_config(5): Host, HostName, User, Port, IdentityFile, ProxyJump; none to read none")
 }
 
 // complete splits the target. What only looks like a host is refused: a name

@@ -174,22 +174,22 @@ func entityIDs(in *incident.Incident) []string {
 func (g *gatherer) raws(facts []diagnostics.Fact) (map[string][]byte, error) {
 	found := map[string][]byte{}
 	total := 0
-	for i := len(facts) - 1; i >= 0; i-- {
-		for _, raw := range facts[i].Raws {
+	for _, fact := range slices.Backward(facts) {
+		for _, raw := range fact.Raws {
 			if _, have := found[raw.SHA256]; have || raw.SHA256 == "" {
 				continue
 			}
 			if total+raw.Bytes > maxRawBytes || raw.Bytes > maxFileBytes {
-				g.skip("%q of fact %s: %d bytes would make the bundle too large", raw.Name, facts[i].ID, raw.Bytes)
+				g.skip("%q of fact %s: %d bytes would make the bundle too large", raw.Name, fact.ID, raw.Bytes)
 				continue
 			}
 			data, err := g.src.FindRaw(g.ctx, raw.SHA256)
 			if fault.Is(err, fault.NotFound) {
-				g.skip("%q of fact %s: its bytes are no longer stored", raw.Name, facts[i].ID)
+				g.skip("%q of fact %s: its bytes are no longer stored", raw.Name, fact.ID)
 				continue
 			}
 			if err != nil {
-				return nil, fmt.Errorf("find raw of fact %s: %w", facts[i].ID, err)
+				return nil, fmt.Errorf("find raw of fact %s: %w", fact.ID, err)
 			}
 			found[raw.SHA256] = data
 			total += len(data)

@@ -61,7 +61,7 @@ func (r Report) Terminal(width int) string {
 func wrap(text string, width int) []string {
 	var out []string
 	line := ""
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		for utf8.RuneCountInString(word) > width {
 			if line != "" {
 				out, line = append(out, line), ""

@@ -133,7 +133,7 @@ func (v *verifier) content() {
 	for {
 		var f diagnostics.Fact
 		err := d.Decode(&f)
-		if err == io.EOF { //nolint:errorlint // Decode returns it bare
+		if err == io.EOF {
 			break
 		}
 		if err != nil {

@@ -110,7 +110,7 @@ func TestHandler(t *testing.T) {
 	})
 	t.Run("only posted", func(t *testing.T) {
 		t.Parallel()
-		response, err := http.Get(server.URL + "/v1/signals/alertmanager") //nolint:noctx // a test against loopback
+		response, err := http.Get(server.URL + "/v1/signals/alertmanager")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -178,6 +178,34 @@ func TestDecide(t *testing.T) {
 			return withRun(firing(incident.Remediating), run)
 		}(), want: Escalate, reason: UndoStuck},
 
+		"a run that nobody reports on is never carried out again": {in: withRun(diagnosed(incident.Diagnosing), incident.Run{Status: runbooks.RunRunning, Plan: plan(runbooks.Write), Decisions: yes}),
+			want: Escalate, reason: OutcomeUnknown},
+		"a running run without work is none to wait for": {in: withRun(firing(incident.Remediating), incident.Run{Status: runbooks.RunRunning, Plan: plan(runbooks.Write), Decisions: yes}),
+			want: Escalate, reason: OutcomeUnknown},
+		"a plan that comes after the call asks, whatever the policy": {in: withRun(firing(incident.Escalated), incident.Run{Status: runbooks.RunPlanned, Plan: plan(runbooks.Write), Hypothesis: confirmed}),
+			policy: auto, want: AwaitApproval, reason: NeedsApproval},
+		"a run verified after the call is measured": {in: withRun(firing(incident.Escalated), ended(runbooks.RunVerified)), want: Verify, reason: RunVerified},
+		"a run that is settled is not measured again": {in: func() *incident.Incident {
+			run := ended(runbooks.RunVerified)
+			run.Judged = true
+			return measured(withRun(firing(incident.Escalated), run), expr.True, t0)
+		}(), want: Wait, reason: WaitingForPerson},
+		"a late measurement counts": {in: measured(withRun(firing(incident.Escalated), ended(runbooks.RunVerified)), expr.True, t0), want: Resolve, reason: MeasuredGone},
+		"an approved plan is not carried out when the symptom is measured gone": {in: sourceResolved(measured(withRun(firing(incident.AwaitingApproval),
+			incident.Run{Status: runbooks.RunWaiting, Key: keyOf("disk-full"), Plan: plan(runbooks.Write), AskedAt: t0, Decisions: yes}), expr.True, t0), t0.Add(-time.Second)), want: Resolve, reason: GoneByItself},
+		"without an agent nothing is ordered": {in: diagnosed(incident.Diagnosing, hypothesis("disk-full", diagnostics.Confirmed, "rotate")), noAgent: true, want: Escalate, reason: NoAgent},
+		"without an agent a called person is not called again": {in: sourceResolved(diagnosed(incident.Escalated, hypothesis("disk-full", diagnostics.Confirmed)), t0),
+			noAgent: true, want: Wait, reason: NoAgent},
+		"a person's run goes on though diagnosing failed": {in: func() *incident.Incident {
+			in := withRun(firing(incident.Diagnosing), incident.Run{Status: runbooks.RunPlanned, Plan: plan(runbooks.Write)})
+			in.Failures = 3
+			return in
+		}(), want: AwaitApproval, reason: NeedsApproval},
+		"a dry run that is over resolves nothing": {in: withRun(diagnosed(incident.Diagnosing), incident.Run{Status: runbooks.RunPlanned, DryRun: true, Plan: plan(runbooks.Write), EndedAt: t0}),
+			want: Escalate, reason: CauseUnknown},
+		"a person's verified run with nothing to measure by is not proof": {in: withRun(diagnosed(incident.Verifying, hypothesis("disk-full", diagnostics.Possible)), incident.Run{Status: runbooks.RunVerified,
+			EndedAt: t0.Add(-time.Hour), Plan: plan(runbooks.Write), Result: &runbooks.RunResult{Status: runbooks.RunVerified}}), want: Escalate, reason: CannotVerify},
+
 		"verifying measures":                                {in: withRun(firing(incident.Verifying), ended(runbooks.RunVerified)), want: Verify, reason: RunVerified},
 		"a measurement from before proves nothing":          {in: measured(withRun(firing(incident.Verifying), ended(runbooks.RunVerified)), expr.True, t0.Add(-time.Second)), want: Verify, reason: RunVerified},
 		"measured gone resolves":                            {in: measured(withRun(firing(incident.Verifying), ended(runbooks.RunVerified)), expr.True, t0), want: Resolve, reason: MeasuredGone},

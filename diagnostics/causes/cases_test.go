@@ -47,7 +47,7 @@ func loadCases(t *testing.T) map[string]recorded {
 		if err != nil || d.IsDir() || filepath.Ext(path) != ".json" {
 			return err
 		}
-		data, err := os.ReadFile(path) //nolint:gosec // testdata
+		data, err := os.ReadFile(path)
 		if err != nil {
 			return err
 		}

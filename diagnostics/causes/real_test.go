@@ -58,7 +58,7 @@ func classify(err error) error {
 }
 
 func (here) ReadFile(_ context.Context, path string, maxBytes int) ([]byte, bool, error) {
-	data, err := os.ReadFile(path) //nolint:gosec // the probes choose what they read
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, false, classify(err)
 	}
@@ -82,7 +82,7 @@ func (here) Statfs(_ context.Context, path string) (remote.FSInfo, error) {
 	if err := syscall.Statfs(path, &st); err != nil {
 		return remote.FSInfo{}, classify(err)
 	}
-	size := uint64(st.Bsize) //nolint:gosec // a block size is positive
+	size := uint64(st.Bsize)
 	return remote.FSInfo{
 		Total: st.Blocks * size, Free: st.Bfree * size, Available: st.Bavail * size, Inodes: st.Files, InodesFree: st.Ffree,
 	}, nil
@@ -133,11 +133,13 @@ func TestDiskCausesOnRealFileSystems(t *testing.T) {
 		},
 		{
 			"decoys/full-of-data.json", "full, but of the data of a database: no cause here", "HostOutOfDiskSpace",
-			wanted{Unknown: true}, []func(*testing.T, string){fill("db/base", 54)},
+			wanted{Unknown: true},
+			[]func(*testing.T, string){fill("db/base", 54)},
 		},
 		{
 			"decoys/healthy.json", "a healthy file system, and an alert that names it", "HostOutOfDiskSpace",
-			wanted{Unknown: true}, []func(*testing.T, string){fill("log/orders.log", 10)},
+			wanted{Unknown: true},
+			[]func(*testing.T, string){fill("log/orders.log", 10)},
 		},
 	} {
 		t.Run(c.file, func(t *testing.T) {
@@ -175,10 +177,12 @@ func smallFileSystem(t *testing.T) string {
 	dir := t.TempDir()
 	image, mount := filepath.Join(dir, "image"), filepath.Join(dir, "mount")
 	for _, argv := range [][]string{
-		{"truncate", "-s", "64M", image}, {"mkfs.ext4", "-q", "-m", "0", "-N", "4096", image},
-		{"mkdir", mount}, {"mount", "-o", "loop", image, mount},
+		{"truncate", "-s", "64M", image},
+		{"mkfs.ext4", "-q", "-m", "0", "-N", "4096", image},
+		{"mkdir", mount},
+		{"mount", "-o", "loop", image, mount},
 	} {
-		if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil { //nolint:gosec // constants and a temporary folder
+		if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
 			t.Fatalf("%s: %v: %s", argv[0], err, out)
 		}
 	}

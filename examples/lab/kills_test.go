@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -55,7 +56,7 @@ prior: 0.3
 symptoms:
   alerts: [Trouble]
   holds: file.exists
-  say: "${object.path} is there"
+  say: "${object.path} exists: ${string(file.exists)}"
   hold: 1s
 candidates: 'has(hints.mount) ? [{"path": hints.mount}] : []'
 needs:
@@ -107,7 +108,7 @@ spec:
     - id: note
       effect: write
       run: [%[1]s, note, "${inputs.path}"]
-      timeout: 20s
+      timeout: 10s
       preserve: none
       repeat: {ask: noted.exists}
       verify: {that: noted.exists, within: 10s}
@@ -115,7 +116,7 @@ spec:
     - id: remove
       effect: write
       run: [%[1]s, remove, "${inputs.path}"]
-      timeout: 20s
+      timeout: 10s
       preserve: none
       repeat: never
       verify: {that: "!trouble.exists", within: 10s}
@@ -125,10 +126,13 @@ spec:
 `
 
 // killsHelper is what the steps run. It takes a while, so that kills hit
-// before, at and after its effect, and it counts each effect by a line.
+// before, at and after its effect, and it counts each effect by a line. It
+// outlives an agent that is killed, as commands on servers do: its effect may
+// come after the agent is back.
 const killsHelper = `#!/bin/sh
 echo "$1 $2" >>%[1]s.begun
-sleep 0.$(( $(od -An -N1 -tu1 /dev/urandom) %% 10 ))
+r=$(od -An -N1 -tu1 /dev/urandom)
+sleep $((r %% 2)).$((r %% 10))
 echo "$1 $2" >>%[1]s
 case $1 in
 note) : >"$2.noted" ;;
@@ -350,13 +354,15 @@ func (s *killStory) awaitStep(ctx context.Context) {
 func (s *killStory) judge(ctx context.Context) {
 	t := s.t
 	have := map[string]signalView{}
-	if err := poll(ctx, "every body to be decided on", func() (bool, error) {
-		signals, err := s.signals(ctx)
+	deciding, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	if err := poll(deciding, "every accepted signal to be there and decided on", func() (bool, error) {
+		signals, err := s.signals(deciding)
 		for _, sig := range signals {
 			have[sig.ID] = sig
 		}
-		undecided := func(id string) bool { sig, ok := have[id]; return ok && sig.IncidentID == nil }
-		return err == nil && !slices.ContainsFunc(keys(s.accepted), undecided), nil
+		undecided := func(id string) bool { return have[id].IncidentID == nil }
+		return err == nil && !slices.ContainsFunc(slices.Collect(maps.Keys(s.accepted)), undecided), nil
 	}); err != nil {
 		t.Error(err)
 	}
@@ -391,14 +397,6 @@ func (s *killStory) judge(ctx context.Context) {
 		outcomes[v.Status]++
 	}
 	t.Logf("%d accepted signals, %d incidents: %v", len(s.accepted), len(incidents), outcomes)
-}
-
-func keys(m map[string]string) []string {
-	out := make([]string, 0, len(m))
-	for k := range m {
-		out = append(out, k)
-	}
-	return out
 }
 
 // settled returns all incidents once each of them is resolved or with a person.

@@ -230,9 +230,9 @@ func script(t *testing.T, h *Host, text string) string {
 	return strings.TrimSpace(out)
 }
 
-// TestStories runs whole stories against real servers, one after the other on
+// TestStoryOnRealServers runs whole stories against real servers, one after the other on
 // one site, as faults come in real life.
-func TestStories(t *testing.T) {
+func TestStoryOnRealServers(t *testing.T) {
 	s := openStoryLab(t)
 	for _, story := range []struct {
 		name string

@@ -229,7 +229,7 @@ func whole(raw any, v reflect.Value) (int64, bool) {
 	case v.CanInt():
 		return v.Int(), true
 	case v.CanUint():
-		return int64(v.Uint()), v.Uint() <= math.MaxInt64 //nolint:gosec // checked beside it
+		return int64(v.Uint()), v.Uint() <= math.MaxInt64
 	case v.CanFloat():
 		f := v.Float()
 		return int64(f), f == math.Trunc(f) && math.Abs(f) <= maxWholeDouble

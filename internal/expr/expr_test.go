@@ -26,7 +26,8 @@ func declared() []Field {
 			{Name: "owner", Type: Object, Optional: true, Elem: []Field{{Name: "name", Type: String}}},
 		}},
 		{Name: "processes", Type: List, Elem: []Field{
-			{Name: "pid", Type: Int}, {Name: "cpu", Type: Double, Optional: true},
+			{Name: "pid", Type: Int},
+			{Name: "cpu", Type: Double, Optional: true},
 			{Name: "argv", Type: List},
 		}},
 		{Name: "labels", Type: Map},
@@ -36,7 +37,9 @@ func declared() []Field {
 		}},
 		{Name: "hypothesis", Type: Object, Elem: []Field{{Name: "cause", Type: String}, {Name: "evidence", Type: Map}}},
 		{Name: "json", Type: Object},
-		{Name: "a", Type: Bool}, {Name: "b", Type: Bool}, {Name: "n", Type: Int},
+		{Name: "a", Type: Bool},
+		{Name: "b", Type: Bool},
+		{Name: "n", Type: Int},
 	}
 }
 
@@ -87,13 +90,24 @@ func TestThreeValuedLogic(t *testing.T) {
 		a, b Truth
 		want Truth
 	}{
-		{"&&", True, True, True}, {"&&", True, False, False}, {"&&", False, True, False},
-		{"&&", False, CannotTell, False}, {"&&", CannotTell, False, False},
-		{"&&", True, CannotTell, CannotTell}, {"&&", CannotTell, True, CannotTell}, {"&&", CannotTell, CannotTell, CannotTell},
-		{"||", False, False, False}, {"||", True, False, True}, {"||", False, True, True},
-		{"||", True, CannotTell, True}, {"||", CannotTell, True, True},
-		{"||", False, CannotTell, CannotTell}, {"||", CannotTell, False, CannotTell}, {"||", CannotTell, CannotTell, CannotTell},
-		{"==", True, CannotTell, CannotTell}, {"!=", CannotTell, False, CannotTell},
+		{"&&", True, True, True},
+		{"&&", True, False, False},
+		{"&&", False, True, False},
+		{"&&", False, CannotTell, False},
+		{"&&", CannotTell, False, False},
+		{"&&", True, CannotTell, CannotTell},
+		{"&&", CannotTell, True, CannotTell},
+		{"&&", CannotTell, CannotTell, CannotTell},
+		{"||", False, False, False},
+		{"||", True, False, True},
+		{"||", False, True, True},
+		{"||", True, CannotTell, True},
+		{"||", CannotTell, True, True},
+		{"||", False, CannotTell, CannotTell},
+		{"||", CannotTell, False, CannotTell},
+		{"||", CannotTell, CannotTell, CannotTell},
+		{"==", True, CannotTell, CannotTell},
+		{"!=", CannotTell, False, CannotTell},
 	} {
 		p, err := e.Compile("a "+c.op+" b", Bool)
 		if err != nil {
@@ -394,8 +408,11 @@ func TestCostAndContextAreBounds(t *testing.T) {
 func TestNewEnvRefusesWrongDeclarations(t *testing.T) {
 	t.Parallel()
 	for _, f := range [][]Field{
-		{{Name: "a b", Type: Bool}}, {{Name: "a", Type: Bool}, {Name: "a", Type: Int}}, {{Name: "a", Type: "number"}},
-		{{Name: "a", Type: Bool, Elem: []Field{{Name: "b", Type: Int}}}}, {{Name: "a", Type: Object, Elem: []Field{{Name: "", Type: Int}}}},
+		{{Name: "a b", Type: Bool}},
+		{{Name: "a", Type: Bool}, {Name: "a", Type: Int}},
+		{{Name: "a", Type: "number"}},
+		{{Name: "a", Type: Bool, Elem: []Field{{Name: "b", Type: Int}}}},
+		{{Name: "a", Type: Object, Elem: []Field{{Name: "", Type: Int}}}},
 	} {
 		if _, err := NewEnv(f); err == nil {
 			t.Errorf("%v: no error", f)

@@ -146,12 +146,13 @@ func (u *unknowns) explain(out *types.Unknown) string {
 	for _, id := range out.IDs() {
 		trails, _ := out.GetAttributeTrails(id)
 		for _, t := range trails {
-			path := t.Variable()
+			var path strings.Builder
+			path.WriteString(t.Variable())
 			for _, q := range t.QualifierPath() {
-				path += fmt.Sprintf(".%v", q)
+				path.WriteString(fmt.Sprintf(".%v", q))
 			}
 			for at, why := range u.why {
-				if at == path || strings.HasPrefix(at, path+".") || strings.HasPrefix(path, at+".") {
+				if at == path.String() || strings.HasPrefix(at, path.String()+".") || strings.HasPrefix(path.String(), at+".") {
 					all = append(all, at+": "+why)
 				}
 			}

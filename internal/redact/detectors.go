@@ -178,7 +178,7 @@ func isPlainSetting(text []byte, from, to int) bool {
 		start--
 	}
 	end := start
-	for start > 0 && (isLetter(text[start-1])) {
+	for start > 0 && isLetter(text[start-1]) {
 		start--
 	}
 	switch name := strings.ToLower(string(text[start:end])); {

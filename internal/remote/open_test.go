@@ -51,8 +51,8 @@ func TestNoWayToTheServerIsUncovered(t *testing.T) {
 	t.Parallel()
 	harmless := map[string]bool{"Target": true, "Close": true}
 	for _, typ := range []reflect.Type{reflect.TypeFor[remote.Runner](), reflect.TypeFor[*remote.Server](), reflect.TypeFor[remote.Transport]()} {
-		for i := range typ.NumMethod() {
-			if name := typ.Method(i).Name; ways()[name] == nil && !harmless[name] {
+		for method := range typ.Methods() {
+			if name := method.Name; ways()[name] == nil && !harmless[name] {
 				t.Errorf("%s.%s is not covered by this test", typ, name)
 			}
 		}

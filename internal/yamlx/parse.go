@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -213,11 +214,9 @@ func (c *checker) walk(n *yaml.Node, depth int, repeated bool) {
 		c.checkNode(n)
 	}
 	if n.Kind == yaml.AliasNode {
-		for _, a := range c.active {
-			if a == n.Alias {
-				c.stop(n, fmt.Sprintf("alias *%s repeats what it is part of", n.Value), "")
-				return
-			}
+		if slices.Contains(c.active, n.Alias) {
+			c.stop(n, fmt.Sprintf("alias *%s repeats what it is part of", n.Value), "")
+			return
 		}
 		c.walk(n.Alias, depth, true)
 		return

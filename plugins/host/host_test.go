@@ -108,7 +108,7 @@ func open(t *testing.T, o Options) *Host {
 // socketDir is not t.TempDir, whose names are too long for sockets.
 func socketDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "sl") //nolint:usetesting // see above
+	dir, err := os.MkdirTemp("", "sl")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@
 package normal
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -290,9 +291,9 @@ func isNumber(s string) bool {
 // Get is the member of an object; of equal names the last.
 func (v Value) Get(name string) Value {
 	if v.kind == object {
-		for i := len(v.items) - 1; i >= 0; i-- {
-			if v.items[i].name == name {
-				return v.items[i].value
+		for _, v0 := range slices.Backward(v.items) {
+			if v0.name == name {
+				return v0.value
 			}
 		}
 	}

@@ -244,7 +244,7 @@ func serverUser(t *testing.T, folder string) *syscall.Credential {
 	if err := os.Chown(folder, uid, gid); err != nil {
 		t.Fatal(err)
 	}
-	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)} //nolint:gosec // ids of the password database
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 }
 
 // database makes an empty database.

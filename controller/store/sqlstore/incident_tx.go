@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/secondline-ops/secondline/controller/incident"
@@ -165,13 +166,13 @@ func (t *tx) putKeys(ctx context.Context, in *incident.Incident) error {
 // identity; all of them when both are "". At most 200.
 func (t *tx) FindOpenIncidents(ctx context.Context, entity, identity string, resolvedSince time.Time) ([]*incident.Incident, error) {
 	var q filter
-	open := ""
+	var open strings.Builder
 	for _, s := range incident.Statuses() {
 		if s.Open() {
-			open += "," + q.arg(string(s))
+			open.WriteString("," + q.arg(string(s)))
 		}
 	}
-	q.add("(status IN (" + open[1:] + ") OR (status = " + q.arg(string(incident.Resolved)) +
+	q.add("(status IN (" + open.String()[1:] + ") OR (status = " + q.arg(string(incident.Resolved)) +
 		" AND resolved_at >= " + q.arg(micros(resolvedSince)) + "))")
 	same := "id IN (SELECT incident_id FROM incident_keys WHERE kind = 'identity' AND key = "
 	switch {

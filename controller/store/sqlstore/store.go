@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -170,8 +171,8 @@ type work struct {
 
 // undo takes back what was changed in memory, newest first.
 func (w *work) undo() {
-	for i := len(w.undos) - 1; i >= 0; i-- {
-		w.undos[i]()
+	for _, v := range slices.Backward(w.undos) {
+		v()
 	}
 	w.undos = nil
 }

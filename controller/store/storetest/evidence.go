@@ -3,6 +3,7 @@ package storetest
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/secondline-ops/secondline/controller/store"
@@ -31,17 +32,17 @@ func evidence(t *testing.T, fresh func(t *testing.T) Place) {
 
 	facts, err := s.ListFacts(ctx, "inc")
 	must(t, err)
-	got := ""
+	var got strings.Builder
 	for _, f := range facts {
-		got += f.ID + " "
+		got.WriteString(f.ID + " ")
 		for _, r := range f.Raws {
 			if r.Data != nil {
 				t.Errorf("the raw of %s carries its data", f.ID)
 			}
 		}
 	}
-	if got != "z#1 a#2 m#3 " {
-		t.Fatalf("facts are %s", got)
+	if got.String() != "z#1 a#2 m#3 " {
+		t.Fatalf("facts are %s", got.String())
 	}
 	want := fact("z#1", binary)
 	want.Raws[0].Data = nil

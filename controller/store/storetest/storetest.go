@@ -31,9 +31,18 @@ func Exercise(t *testing.T, fresh func(t *testing.T) Place) {
 		name string
 		run  func(t *testing.T, fresh func(t *testing.T) Place)
 	}{
-		{"Bodies", bodies}, {"Incidents", incidents}, {"Lists", lists}, {"Claims", claims}, {"Jobs", jobs},
-		{"Locks", locks}, {"Evidence", evidence}, {"Agents", agents}, {"TokensAndChecks", tokensAndChecks},
-		{"Updates", updates}, {"Hostile", hostile}, {"Reopen", reopen},
+		{"Bodies", bodies},
+		{"Incidents", incidents},
+		{"Lists", lists},
+		{"Claims", claims},
+		{"Jobs", jobs},
+		{"Locks", locks},
+		{"Evidence", evidence},
+		{"Agents", agents},
+		{"TokensAndChecks", tokensAndChecks},
+		{"Updates", updates},
+		{"Hostile", hostile},
+		{"Reopen", reopen},
 	}
 	for _, g := range groups {
 		t.Run(g.name, func(t *testing.T) {

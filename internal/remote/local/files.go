@@ -35,7 +35,7 @@ func (t *Transport) ReadFile(ctx context.Context, path string, maxBytes int) ([]
 		if err != nil {
 			return result{}, err
 		}
-		defer f.Close() //nolint:errcheck // read only
+		defer f.Close()
 		if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
 			return result{}, orNotRegular(err)
 		}
@@ -90,7 +90,7 @@ func (t *Transport) Statfs(ctx context.Context, path string) (remote.FSInfo, err
 		if err := syscall.Statfs(path, &st); err != nil {
 			return remote.FSInfo{}, &fs.PathError{Op: "statfs", Path: path, Err: err}
 		}
-		size := uint64(st.Frsize) //nolint:gosec // a block size
+		size := uint64(st.Frsize)
 		return remote.FSInfo{
 			Total: st.Blocks * size, Free: st.Bfree * size, Available: st.Bavail * size, Inodes: st.Files, InodesFree: st.Ffree,
 		}, nil
@@ -109,7 +109,7 @@ func (t *Transport) ReadDir(ctx context.Context, path string, limit int) ([]remo
 		if err != nil {
 			return result{}, err
 		}
-		defer f.Close() //nolint:errcheck // read only
+		defer f.Close()
 		entries, err := f.ReadDir(limit + 1)
 		if err != nil && !errors.Is(err, io.EOF) {
 			return result{}, err

@@ -165,7 +165,7 @@ func (t *Transport) signal(pid int, name string, sig syscall.Signal, below []pro
 		ctx, cancel := context.WithTimeout(context.Background(), remote.KillGrace)
 		defer cancel()
 		if sudo, err := lookPath("sudo"); err == nil {
-			_ = exec.CommandContext(ctx, sudo, argv...).Run() //nolint:gosec // numbers only; who is gone is no failure
+			_ = exec.CommandContext(ctx, sudo, argv...).Run()
 		}
 	}
 	_ = syscall.Kill(-pid, sig)
@@ -186,11 +186,11 @@ func descendants(pid int) []process {
 	var out []process
 	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
 	for _, file := range tasks {
-		text, err := os.ReadFile(file) //nolint:gosec // below /proc
+		text, err := os.ReadFile(file)
 		if err != nil {
 			continue
 		}
-		for _, field := range strings.Fields(string(text)) {
+		for field := range strings.FieldsSeq(string(text)) {
 			child, err := strconv.Atoi(field)
 			if born := startTime(child); err == nil && born != "" && len(out) < maxTree {
 				out = append(append(out, process{child, born}), descendants(child)...)
@@ -215,7 +215,7 @@ func stillThere(list []process) []process {
 // startTime is field 22 of /proc/<pid>/stat (proc(5)), "" for no process. The
 // name, field 2, ends with the last ")".
 func startTime(pid int) string {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)) //nolint:gosec // below /proc
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
 	if err != nil || len(fields) < 20 {
 		return ""

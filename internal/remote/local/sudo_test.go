@@ -28,7 +28,7 @@ func TestTreeUnderSudoIsKilledAndNothingElse(t *testing.T) {
 	if classOf(err) != remote.TimedOut || strings.Count(string(res.Stdout), "\n") != 2 {
 		t.Fatalf("got %+v, %v", res, err)
 	}
-	for _, field := range strings.Fields(string(res.Stdout)) {
+	for field := range strings.FieldsSeq(string(res.Stdout)) {
 		if pid, err := strconv.Atoi(field); err != nil || !zombie(pid) {
 			t.Errorf("process %q still runs", field)
 		}

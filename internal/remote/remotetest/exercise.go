@@ -181,7 +181,7 @@ func tree(t *testing.T, prelude string) (argv []string, started, ended func()) {
 			t.Error(err)
 			return
 		}
-		defer f.Close() //nolint:errcheck // read only
+		defer f.Close()
 		if _, err := f.Read(make([]byte, 1)); err == nil {
 			close(begun)
 		}
@@ -269,8 +269,13 @@ func testMissingProgram(t *testing.T, tr remote.Transport) {
 
 func testMalformed(t *testing.T, tr remote.Transport) {
 	for _, cmd := range []remote.Command{
-		{}, {Argv: []string{""}}, {Argv: []string{"echo", "a\x00b"}}, {Argv: []string{"-x"}},
-		{Argv: []string{"true"}, As: "-x"}, {Argv: []string{"true"}, As: "a b"}, {Argv: []string{"true"}, Env: map[string]string{"A": "\x00"}},
+		{},
+		{Argv: []string{""}},
+		{Argv: []string{"echo", "a\x00b"}},
+		{Argv: []string{"-x"}},
+		{Argv: []string{"true"}, As: "-x"},
+		{Argv: []string{"true"}, As: "a b"},
+		{Argv: []string{"true"}, Env: map[string]string{"A": "\x00"}},
 		{Argv: []string{"echo", strings.Repeat("x", remote.MaxCommandBytes)}},
 	} {
 		cmd.Timeout, cmd.MaxOutputBytes = patience, 100
@@ -380,7 +385,7 @@ func testStatfs(t *testing.T, tr remote.Transport) {
 	if err := syscall.Statfs(dir, &st); err != nil {
 		t.Fatal(err)
 	}
-	size := uint64(st.Frsize) //nolint:gosec // a block size
+	size := uint64(st.Frsize)
 	if got.Total != st.Blocks*size || got.Inodes != st.Files || got.Available > got.Free || got.Free > got.Total {
 		t.Errorf("got %+v, the kernel says %+v", got, st)
 	}

@@ -28,7 +28,7 @@ func readConfig(path, home string) (*config, error) {
 	if path == "" {
 		return c, nil
 	}
-	text, err := os.ReadFile(path) //nolint:gosec // the operator named it
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fault.Wrap(fault.Invalid, err, "read ssh config")
 	}
@@ -120,7 +120,7 @@ func parseJumps(text string) (*Host, error) {
 		return nil, nil //nolint:nilnil // no jump is a value
 	}
 	var jump *Host
-	for _, hop := range strings.Split(text, ",") {
+	for hop := range strings.SplitSeq(text, ",") {
 		hop = strings.TrimPrefix(strings.TrimSpace(hop), "ssh://")
 		h := &Host{Jump: jump}
 		if i := strings.LastIndexByte(hop, '@'); i >= 0 {

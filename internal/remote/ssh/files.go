@@ -84,7 +84,7 @@ func parseStat(out []byte) (remote.FileInfo, error) {
 		return remote.FileInfo{}, fmt.Errorf("stat printed time %q", clip([]byte(fields[8])))
 	}
 	info := remote.FileInfo{
-		Mode: fileMode(uint32(mode)), Size: int64(n[0]), Blocks: int64(n[1]), UID: uint32(n[2]), GID: uint32(n[3]), //nolint:gosec // as stat(2) has them
+		Mode: fileMode(uint32(mode)), Size: int64(n[0]), Blocks: int64(n[1]), UID: uint32(n[2]), GID: uint32(n[3]),
 		Dev: n[4], Inode: n[5], Links: n[6], ModifiedAt: time.Unix(seconds, fraction(strings.Join(fields[9:], " "))),
 	}
 	if info.Mode&fs.ModeSymlink != 0 {
@@ -104,7 +104,7 @@ func fraction(text string) int64 {
 	if err != nil {
 		return 0
 	}
-	return int64(n) //nolint:gosec // below 10^9
+	return int64(n)
 }
 
 func numbers(fields []string) ([]uint64, error) {
@@ -208,7 +208,7 @@ func parseEntry(text string) (remote.FileInfo, error) {
 		return remote.FileInfo{}, fmt.Errorf("find printed time %q", clip([]byte(fields[9])))
 	}
 	return remote.FileInfo{
-		Mode: fileMode(kind | uint32(perm)), Size: int64(n[0]), Blocks: int64(n[1]), UID: uint32(n[2]), GID: uint32(n[3]), //nolint:gosec // as stat(2) has them
+		Mode: fileMode(kind | uint32(perm)), Size: int64(n[0]), Blocks: int64(n[1]), UID: uint32(n[2]), GID: uint32(n[3]),
 		Dev: n[4], Inode: n[5], Links: n[6], ModifiedAt: time.Unix(seconds, fraction(fields[9])),
 	}, nil
 }

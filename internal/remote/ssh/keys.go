@@ -83,7 +83,7 @@ func (k *keyring) parse(file string, info fs.FileInfo) parsedKey {
 	if info.Mode().Perm()&0o077 != 0 {
 		return parsedKey{problem: fmt.Sprintf("key %s can be read by others and is not used: chmod 600 it", file)}
 	}
-	pem, err := os.ReadFile(file) //nolint:gosec // the operator named it
+	pem, err := os.ReadFile(file)
 	if err != nil {
 		return parsedKey{problem: fmt.Sprintf("key %s: %v", file, err)}
 	}

@@ -227,7 +227,7 @@ func TestTreeUnderSudoIsKilled(t *testing.T) {
 		if remotetest.ClassOf(err) != remote.TimedOut || strings.Count(string(r.Stdout), "\n") != 2 {
 			t.Fatalf("got %+v, %v", r, err)
 		}
-		for _, pid := range strings.Fields(string(r.Stdout)) {
+		for pid := range strings.FieldsSeq(string(r.Stdout)) {
 			if state, err := os.ReadFile("/proc/" + pid + "/stat"); err == nil && !strings.Contains(string(state), ") Z ") {
 				t.Errorf("it still runs: %s", state)
 			}
@@ -266,14 +266,14 @@ func TestAsUnprivilegedUser(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o777); err != nil { //nolint:gosec // for a moment, for another user
+	if err := os.Chmod(dir, 0o777); err != nil {
 		t.Fatal(err)
 	}
 	self, err := os.Open("/proc/self/exe")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer self.Close() //nolint:errcheck // read only
+	defer self.Close()
 	program, err := os.OpenFile(filepath.Join(dir, "ssh.test"), os.O_CREATE|os.O_WRONLY, 0o755)
 	if err != nil {
 		t.Fatal(err)

@@ -323,7 +323,7 @@ func (t *Transport) openOn(ctx context.Context, c *connection) (*channel, error)
 				return
 			}
 			_ = a.ch.Close()
-			for range a.requests { //nolint:revive // until the server has closed it, too
+			for range a.requests {
 			}
 		}
 	})

@@ -54,7 +54,7 @@ func (s *session) talk(t *Transport, line string, stdin []byte) {
 	var requests, streams sync.WaitGroup
 	requests.Go(func() { s.listen(exited) })
 	defer requests.Wait()
-	defer s.ch.Close() //nolint:errcheck // the server may have closed it first
+	defer s.ch.Close()
 	accepted, err := s.ch.SendRequest("exec", true, ssh.Marshal(struct{ Command string }{line}))
 	if err != nil || !accepted {
 		s.mu.Lock()
@@ -233,10 +233,10 @@ func (m *marked) Write(p []byte) (int, error) {
 	m.head = append(m.head, p[:fits]...)
 	if at := bytes.Index(m.head, m.marker); at >= 0 {
 		rest := m.head[at+len(m.marker):]
-		if end := bytes.IndexByte(rest, '\n'); end >= 0 {
-			m.word, m.head = string(rest[:end]), nil
+		if before, after, ok := bytes.Cut(rest, []byte{'\n'}); ok {
+			m.word, m.head = string(before), nil
 			close(m.found)
-			m.keep(rest[end+1:])
+			m.keep(after)
 			m.keep(p[fits:])
 		}
 	}

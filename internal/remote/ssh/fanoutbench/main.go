@@ -56,7 +56,7 @@ func serveSSH(ctx context.Context, n int) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
+	defer os.RemoveAll(dir)
 	var addresses []string
 	for i := range n {
 		addresses = append(addresses, fmt.Sprintf("127.77.%d.%d", i/250, i%250+1))
@@ -76,7 +76,7 @@ func serveSSH(ctx context.Context, n int) error {
 func bench(ctx context.Context, hosts string, parallel int, limit time.Duration) error {
 	var counts []int
 	most := 0
-	for _, word := range strings.Split(hosts, ",") {
+	for word := range strings.SplitSeq(hosts, ",") {
 		n, err := strconv.Atoi(word)
 		if err != nil || n < 1 || n > 5000 {
 			return fmt.Errorf("number of hosts %q", word)
@@ -88,7 +88,7 @@ func bench(ctx context.Context, hosts string, parallel int, limit time.Duration)
 	if err != nil {
 		return err
 	}
-	server := exec.CommandContext(ctx, self, "-serve", strconv.Itoa(most)) //nolint:gosec // this program
+	server := exec.CommandContext(ctx, self, "-serve", strconv.Itoa(most))
 	server.Stderr = os.Stderr
 	stdin, err := server.StdinPipe()
 	if err != nil {
@@ -101,8 +101,8 @@ func bench(ctx context.Context, hosts string, parallel int, limit time.Duration)
 	if err := server.Start(); err != nil {
 		return err
 	}
-	defer server.Wait() //nolint:errcheck // it ends with its input
-	defer stdin.Close() //nolint:errcheck // ends it
+	defer server.Wait()
+	defer stdin.Close()
 	var s sshtest.Server
 	line, err := bufio.NewReader(stdout).ReadBytes('\n')
 	if err != nil {
@@ -140,7 +140,7 @@ func ours(ctx context.Context, s *sshtest.Server, n, parallel, times int) (faile
 	if err != nil {
 		return n, err
 	}
-	defer d.Close() //nolint:errcheck // it has no jump hosts
+	defer d.Close()
 	var bad atomic.Int32
 	slots := make(chan struct{}, parallel)
 	var wg sync.WaitGroup
@@ -154,7 +154,7 @@ func ours(ctx context.Context, s *sshtest.Server, n, parallel, times int) (faile
 				bad.Add(1)
 				return
 			}
-			defer t.Close() //nolint:errcheck // measured, not kept
+			defer t.Close()
 			for range times {
 				if r, err := t.Run(ctx, remote.Command{Argv: []string{"true"}, Effect: remote.Read}); err != nil || r.Err() != nil {
 					bad.Add(1)
@@ -182,7 +182,7 @@ func (c tool) measure(ctx context.Context, n int, limit time.Duration) {
 	report(c.name, n, func() (int, error) {
 		ctx, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
-		cmd := exec.CommandContext(ctx, path, c.args...) //nolint:gosec // the tools named below
+		cmd := exec.CommandContext(ctx, path, c.args...)
 		cmd.Stdin, cmd.Env = strings.NewReader(c.stdin), append(os.Environ(), c.env...)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }

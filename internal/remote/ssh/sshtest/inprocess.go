@@ -44,7 +44,7 @@ func StartInProcess(ctx context.Context, dir string, hosts ...string) (*Server, 
 }
 
 func (s *Server) serveSSH(raw net.Conn, config *ssh.ServerConfig) {
-	defer raw.Close() //nolint:errcheck // the peer is told by then
+	defer raw.Close()
 	defer s.onStop(func() { _ = raw.Close() })()
 	conn, channels, requests, err := ssh.NewServerConn(raw, config)
 	if err != nil {
@@ -52,7 +52,7 @@ func (s *Server) serveSSH(raw net.Conn, config *ssh.ServerConfig) {
 	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	defer conn.Close() //nolint:errcheck // ending
+	defer conn.Close()
 	wg.Go(func() {
 		for r := range requests { // keepalives: sshd answers no to what it does not know
 			if r.WantReply {
@@ -88,7 +88,7 @@ func (s *Server) session(offered ssh.NewChannel) {
 	if err != nil {
 		return
 	}
-	defer ch.Close() //nolint:errcheck // ending
+	defer ch.Close()
 	var cmd *exec.Cmd
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -121,7 +121,7 @@ func (s *Server) session(offered ssh.NewChannel) {
 // start starts the command and returns what carries its streams and its end to
 // the client; nil when it could not be started.
 func (s *Server) start(ch ssh.Channel, command string) (cmd *exec.Cmd, carry func()) {
-	cmd = exec.Command("/bin/sh", "-c", command) //nolint:gosec // running commands is what it is for
+	cmd = exec.Command("/bin/sh", "-c", command)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.Env = []string{"PATH=/usr/local/bin:/usr/bin:/bin", "SHELL=/bin/sh", "USER=" + s.User, "LOGNAME=" + s.User}
 	if u, err := user.Current(); err == nil {
@@ -188,7 +188,7 @@ func sendExit(ch ssh.Channel, state *os.ProcessState) {
 		}{Name: name}))
 		return
 	}
-	_, _ = ch.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{uint32(state.ExitCode())})) //nolint:gosec // 0 to 255
+	_, _ = ch.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{uint32(state.ExitCode())}))
 }
 
 func signals() map[string]syscall.Signal {
@@ -216,13 +216,13 @@ func (s *Server) forward(offered ssh.NewChannel) {
 		_ = offered.Reject(ssh.ConnectionFailed, err.Error())
 		return
 	}
-	defer out.Close() //nolint:errcheck // ending
+	defer out.Close()
 	defer s.onStop(func() { _ = out.Close() })()
 	ch, requests, err := offered.Accept()
 	if err != nil {
 		return
 	}
-	defer ch.Close() //nolint:errcheck // ending
+	defer ch.Close()
 	go ssh.DiscardRequests(requests)
 	var back sync.WaitGroup
 	back.Go(func() { _, _ = io.Copy(ch, out); _ = ch.CloseWrite() })

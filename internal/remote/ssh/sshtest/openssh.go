@@ -70,7 +70,7 @@ SetEnv SHLVL=1
 
 // spawn hands the connection to an sshd of its own and waits for it.
 func (s *Server) spawn(conn net.Conn, config string) {
-	defer conn.Close() //nolint:errcheck // sshd has its own descriptor of it
+	defer conn.Close()
 	tcp, ok := conn.(*net.TCPConn)
 	if !ok {
 		return
@@ -79,11 +79,11 @@ func (s *Server) spawn(conn net.Conn, config string) {
 	if err != nil {
 		return
 	}
-	cmd := exec.Command(sshdPath, "-i", "-e", "-f", config) //nolint:gosec // a fixed program
+	cmd := exec.Command(sshdPath, "-i", "-e", "-f", config)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if _, err := os.Stat(privsepDir); errors.Is(err, fs.ErrNotExist) && os.Geteuid() == 0 {
 		// The folder is made where only this sshd sees it, in a mount namespace.
-		cmd = exec.Command("/bin/sh", "-c", `mount -t tmpfs -o mode=755 none /run && mkdir -m 755 /run/sshd && exec "$0" "$@"`, //nolint:gosec // a fixed program
+		cmd = exec.Command("/bin/sh", "-c", `mount -t tmpfs -o mode=755 none /run && mkdir -m 755 /run/sshd && exec "$0" "$@"`,
 			sshdPath, "-i", "-e", "-f", config)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Unshareflags: syscall.CLONE_NEWNS}
 	}
@@ -127,7 +127,7 @@ func (s *Server) tryLogin(ctx context.Context) error {
 		return fmt.Errorf("log in: %w", err)
 	}
 	client := ssh.NewClient(c, chans, reqs)
-	defer client.Close() //nolint:errcheck // the login was what counts
+	defer client.Close()
 	session, err := client.NewSession()
 	if err != nil {
 		return fmt.Errorf("open a session: %w", err)
