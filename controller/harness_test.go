@@ -51,13 +51,15 @@ func (c *clock) advance(d time.Duration) {
 
 // mailbox is a channel to people that keeps what it was given.
 type mailbox struct {
+	name string
+
 	mu sync.Mutex // guards below
 	// got are the messages taken; refuse is what Send answers instead.
 	got    []notify.Message
 	refuse error
 }
 
-func (m *mailbox) Name() string { return "mailbox" }
+func (m *mailbox) Name() string { return m.name }
 
 func (m *mailbox) Send(_ context.Context, msg notify.Message) error {
 	m.mu.Lock()
@@ -161,7 +163,7 @@ func newDesk(t *testing.T) *desk {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	d := &desk{T: t, clock: &clock{at: t0}, db: db, dir: dir, box: &mailbox{}, settings: realSettings(t)}
+	d := &desk{T: t, clock: &clock{at: t0}, db: db, dir: dir, box: &mailbox{name: "mailbox"}, settings: realSettings(t)}
 	d.settings.Channels = []notify.Sender{d.box}
 	for _, name := range []string{"web1", "web2"} {
 		if err := db.SaveAgent(t.Context(), store.Agent{ID: name, EnrolledAt: t0, Targets: []string{}}); err != nil {

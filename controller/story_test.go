@@ -10,6 +10,7 @@ import (
 
 	"github.com/secondline-ops/secondline/agent/job"
 	"github.com/secondline-ops/secondline/controller/incident"
+	"github.com/secondline-ops/secondline/controller/notify"
 	"github.com/secondline-ops/secondline/controller/store"
 	"github.com/secondline-ops/secondline/controller/triage"
 	"github.com/secondline-ops/secondline/internal/expr"
@@ -536,6 +537,19 @@ func TestClockThatJumpsBackMakesNoEndlessMeasuring(t *testing.T) {
 	d.wantStatus(incident.Diagnosing, triage.JobInFlight)
 }
 
+func TestMeasurementFromBeforeTheRunProvesNothing(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	run := d.toApproval()
+	d.post(body(d.alert("resolved", "ProcessGone", "web1:9100")))
+	d.report(measured(d.next(job.Measure), expr.False))
+	d.wantStatus(incident.AwaitingApproval, triage.SourceIsWrong)
+	d.approve(run)
+	d.report(ran(d.next(job.Run), runbooks.RunVerified)) // all at one moment of the clock
+	d.report(measured(d.next(job.Measure), expr.True))
+	d.wantStatus(incident.Resolved, triage.ResolvedRecently)
+}
+
 func TestPersonEscalatesWhileAJobIsInFlight(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
@@ -576,6 +590,25 @@ func TestMessageIsNotSentTwiceAndARefusedOneIsNotTriedForEver(t *testing.T) {
 	}
 	if !strings.Contains(d.story(d.the().ID), "bad password") {
 		t.Error("the timeline does not say that nobody was told")
+	}
+}
+
+func TestOneChannelThatIsAwayMakesNoOtherTellTwice(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	pager := &mailbox{name: "pager", refuse: fault.New(fault.Timeout, "no answer")}
+	d.change(func(s *Settings) { s.Channels = []notify.Sender{pager, d.box} })
+	d.post(body(d.alert("firing", "Nonsense", "unknown-host")))
+	for range 3 {
+		d.wait(time.Minute)
+	}
+	pager.answer(nil)
+	d.wait(10 * time.Minute)
+	if a, b := len(d.box.of(kindEscalated)), len(pager.of(kindEscalated)); a != 1 || b != 1 {
+		t.Errorf("told %d and %d times", a, b)
+	}
+	if got := d.the().Escalation.Notified; !slices.Equal(got, []string{"mailbox", "pager"}) {
+		t.Errorf("notified %v", got)
 	}
 }
 

@@ -30,19 +30,19 @@ func (p *parser) condition(n *yamlx.Node, scope Scope) (string, bool) {
 
 // conditionOnProbes checks a condition of the step's outcome, which must
 // measure something: an expression without a probe is true whatever happened.
-func (p *parser) conditionOnProbes(n *yamlx.Node, rule string) (string, bool) {
+func (p *parser) conditionOnProbes(n *yamlx.Node, rule string) string {
 	program, ok := p.compile(n, ScopeOutcome, expr.Bool)
 	if !ok {
-		return "", false
+		return ""
 	}
 	text, _ := n.Scalar()
 	for _, f := range p.probes {
 		if slices.Contains(program.Vars(), f.Name) {
-			return text, true
+			return text
 		}
 	}
 	p.fail(n, rule, "%s reads no probe, so it measures nothing", text)
-	return text, false
+	return text
 }
 
 func (p *parser) compile(n *yamlx.Node, scope Scope, want expr.Type) (*expr.Program, bool) {

@@ -45,8 +45,8 @@ type planDigest struct{ hash hash.Hash }
 
 func (d planDigest) number(n int) {
 	var b [8]byte
-	binary.BigEndian.PutUint64(b[:], uint64(n)) //nolint:gosec // lengths are never negative
-	_, _ = d.hash.Write(b[:])                   // hash.Hash never returns an error
+	binary.BigEndian.PutUint64(b[:], uint64(n))
+	_, _ = d.hash.Write(b[:]) // hash.Hash never returns an error
 }
 
 func (d planDigest) strings(values ...string) {

@@ -265,7 +265,7 @@ func (p *parser) verify(s *Step, step, n *yamlx.Node, d Decoded) {
 		return
 	}
 	if raw.That != nil {
-		s.Verify.That, _ = p.conditionOnProbes(raw.That, RuleVerified)
+		s.Verify.That = p.conditionOnProbes(raw.That, RuleVerified)
 	}
 	switch asked := n != step; {
 	case raw.That == nil && !d.OwnVerify && changes:
@@ -347,7 +347,7 @@ func (p *parser) repeat(s *Step, n *yamlx.Node, d Decoded) {
 		Ask *yamlx.Node `yaml:"ask,required"`
 	}
 	if p.decode(n, &raw, words{}) {
-		ask, _ := p.conditionOnProbes(raw.Ask, RuleRepeat)
+		ask := p.conditionOnProbes(raw.Ask, RuleRepeat)
 		s.Repeat = Repeat{Ask: ask}
 	}
 }

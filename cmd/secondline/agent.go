@@ -246,7 +246,7 @@ func agentProbes(ctx context.Context, c agentConfig, logger *slog.Logger) (*diag
 
 // socketDir keeps socket paths below the 108 bytes of sun_path (unix(7)).
 func socketDir(dir string) string {
-	if len(dir) <= 50 {
+	if len(dir) <= 45 { // plugins/host takes 60, with the folder that it makes below
 		return dir
 	}
 	return os.TempDir()

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -73,7 +74,7 @@ Start here:
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{errUsage(c, err)}
 	})
-	root.AddCommand(
+	group(root,
 		demoCommand(env), controllerCommand(env), agentCommand(env), diagnoseCommand(env),
 		signalCommand(env), incidentCommand(env), runCommand(env), approveCommand(env), rejectCommand(env),
 		agentsCommand(env), bundleCommand(env), runbookCommand(env), causeCommand(env), probeCommand(env), checkCommand(env),
@@ -89,7 +90,8 @@ func fromEnvironment(root *cobra.Command, env *environment) {
 	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
 		var err error
 		c.Flags().VisitAll(func(f *pflag.Flag) {
-			if f.Changed || err != nil {
+			// A yes is given for one command line; the connection reads its own variables.
+			if f.Changed || err != nil || slices.Contains([]string{"yes", "token", "token-file", "url"}, f.Name) {
 				return
 			}
 			name := "SECONDLINE_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))

@@ -178,18 +178,23 @@ func (v *verifier) raws(facts []diagnostics.Fact) {
 // the facts of one round with a common prefix, "3:disk.usage#1"; those of other
 // rounds were not known to it.
 func roundOf(facts []diagnostics.Fact, d diagnostics.Diagnosis) []diagnostics.Fact {
+	round, _, ok := strings.Cut(firstCited(d), ":")
+	if !ok {
+		return facts
+	}
+	return slices.DeleteFunc(slices.Clone(facts), func(f diagnostics.Fact) bool { return !strings.HasPrefix(f.ID, round+":") })
+}
+
+// firstCited returns a fact that the diagnosis cites, "" when it cites none.
+func firstCited(d diagnostics.Diagnosis) string {
 	for _, h := range d.Hypotheses {
 		for _, e := range slices.Concat(h.For, h.Against, h.CannotTell) {
-			for _, id := range e.Facts {
-				round, _, ok := strings.Cut(id, ":")
-				if !ok {
-					return facts
-				}
-				return slices.DeleteFunc(slices.Clone(facts), func(f diagnostics.Fact) bool { return !strings.HasPrefix(f.ID, round+":") })
+			if len(e.Facts) > 0 {
+				return e.Facts[0]
 			}
 		}
 	}
-	return facts
+	return ""
 }
 
 func (v *verifier) causes() []*diagnostics.Cause {

@@ -32,6 +32,8 @@ type desk struct {
 	d      *dispatch.Dispatcher
 	server *job.Server
 	addr   string
+	lease  time.Duration // 0: the usual one
+	events chan job.Event
 
 	mu sync.Mutex // guards below
 	// reports counts what was received, by job.
@@ -53,7 +55,7 @@ func newDesk(t *testing.T) *desk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := &desk{t: t, db: db, ca: ca, reports: map[string]int{}, got: make(chan job.Report, 100)}
+	k := &desk{t: t, db: db, ca: ca, reports: map[string]int{}, got: make(chan job.Report, 100), events: make(chan job.Event, 10)}
 	k.start("127.0.0.1:0")
 	t.Cleanup(k.stop)
 	return k
@@ -62,7 +64,7 @@ func newDesk(t *testing.T) *desk {
 func (k *desk) start(addr string) {
 	k.t.Helper()
 	logger := slog.New(slog.NewTextHandler(k.t.Output(), nil))
-	k.d = dispatch.New(dispatch.Options{Store: k.db, CA: k.ca, Receiver: k, Controller: "c1", Now: time.Now, Logger: logger})
+	k.d = dispatch.New(dispatch.Options{Store: k.db, CA: k.ca, Receiver: k, Controller: "c1", Now: time.Now, Lease: k.lease, Logger: logger})
 	server, err := job.NewServer(job.ServerOptions{CA: k.ca, Backend: k.d, Controller: "c1", Logger: logger})
 	if err != nil {
 		k.t.Fatal(err)
@@ -101,7 +103,7 @@ func (k *desk) Receive(_ context.Context, _ string, r job.Report) error {
 	return nil
 }
 
-func (k *desk) Progress(context.Context, string, job.Event) {}
+func (k *desk) Progress(_ context.Context, _ string, e job.Event) { k.events <- e }
 
 func (k *desk) token(agent string) job.JoinToken {
 	k.t.Helper()

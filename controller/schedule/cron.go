@@ -31,8 +31,8 @@ type Cron struct {
 // as @hourly, or "@every 30s". Times are UTC unless the text begins with
 // "TZ=Zone ". An error is a fault of kind Invalid and says what is wrong.
 func Parse(text string) (c Cron, err error) {
-	bad := func(format string, args ...any) (Cron, error) {
-		return Cron{}, fault.New(fault.Invalid, "schedule %q: %s", text, fmt.Sprintf(format, args...)).
+	bad := func(format string, args ...any) error {
+		return fault.New(fault.Invalid, "schedule %q: %s", text, fmt.Sprintf(format, args...)).
 			WithHint(`five fields such as "*/5 * * * *" (minute hour day month weekday), @hourly, or "@every 30s"`)
 	}
 	spec := strings.TrimSpace(text)
@@ -40,32 +40,32 @@ func Parse(text string) (c Cron, err error) {
 	if rest, ok := cutZone(spec); ok {
 		name, after, found := strings.Cut(rest, " ")
 		if !found || strings.TrimSpace(after) == "" { // cron panics on a zone without a spec
-			return bad("nothing stands behind the time zone")
+			return Cron{}, bad("nothing stands behind the time zone")
 		}
 		zone, spec = name, strings.TrimSpace(after)
 	}
 	if _, err := time.LoadLocation(zone); err != nil || zone == "" {
-		return bad("time zone %q is not known", zone)
+		return Cron{}, bad("time zone %q is not known", zone)
 	}
 	if every, ok := strings.CutPrefix(spec, "@every "); ok {
 		d, err := time.ParseDuration(strings.TrimSpace(every))
 		if err != nil || d < MinEvery { // cron takes -1s for 1s
-			return bad("@every needs a duration of at least %s", MinEvery)
+			return Cron{}, bad("@every needs a duration of at least %s", MinEvery)
 		}
 	}
 	spec = sundayIsZero(spec)
 	defer func() { // foreign code on foreign input
 		if r := recover(); r != nil {
-			c, err = bad("%v", r)
+			c, err = Cron{}, bad("%v", r)
 		}
 	}()
 	inner, err := cron.ParseStandard("CRON_TZ=" + zone + " " + spec)
 	if err != nil {
-		return bad("%v", err)
+		return Cron{}, bad("%v", err)
 	}
 	c = Cron{text: text, inner: inner}
 	if c.Next(time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)).IsZero() {
-		return bad("it never comes")
+		return Cron{}, bad("it never comes")
 	}
 	return c, nil
 }

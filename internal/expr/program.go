@@ -149,7 +149,7 @@ func (u *unknowns) explain(out *types.Unknown) string {
 			var path strings.Builder
 			path.WriteString(t.Variable())
 			for _, q := range t.QualifierPath() {
-				path.WriteString(fmt.Sprintf(".%v", q))
+				fmt.Fprintf(&path, ".%v", q)
 			}
 			for at, why := range u.why {
 				if at == path.String() || strings.HasPrefix(at, path.String()+".") || strings.HasPrefix(path.String(), at+".") {

@@ -104,7 +104,7 @@ func (r *Redactor) pass(text []byte, hits map[string]int) (out []byte, changed b
 			break
 		}
 		at = i + 1
-		if _, end, inside := r.markAround(text, i); inside {
+		if end, inside := r.markAround(text, i); inside {
 			at = end
 			continue
 		}
@@ -133,23 +133,23 @@ func (r *Redactor) pass(text []byte, hits map[string]int) (out []byte, changed b
 // withoutHalfMarks moves the ends of a secret out of marks they cut: a mark is
 // never torn apart.
 func (r *Redactor) withoutHalfMarks(text []byte, from, to int) (int, int) {
-	if _, end, ok := r.markAround(text, from); ok {
+	if end, ok := r.markAround(text, from); ok {
 		from = end
 	}
-	if _, end, ok := r.markAround(text, to); ok {
+	if end, ok := r.markAround(text, to); ok {
 		to = end
 	}
 	return from, to
 }
 
 // markAround returns the mark that has at strictly inside it.
-func (r *Redactor) markAround(text []byte, at int) (start, end int, ok bool) {
+func (r *Redactor) markAround(text []byte, at int) (end int, ok bool) {
 	low := max(0, at-longestMark)
 	i := bytes.LastIndexByte(text[low:at], '[')
 	if i < 0 {
-		return 0, 0, false
+		return 0, false
 	}
-	start = low + i
+	start := low + i
 	end = start + len(r.mark.Find(text[start:min(len(text), start+longestMark)]))
-	return start, end, end > at
+	return end, end > at
 }

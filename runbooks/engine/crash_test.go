@@ -16,7 +16,7 @@ func crashes(t *testing.T, spec string, check func(t *testing.T, w *world, res r
 	t.Helper()
 	for _, written := range []bool{false, true} {
 		for first := 1; ; first++ {
-			for second := 0; second < 3; second++ {
+			for second := range 3 {
 				if !crash(t, spec, written, first, second, check) {
 					if first < 6 {
 						t.Fatalf("only %d records were killed", first)

@@ -81,18 +81,6 @@ func (s *scope) readProbes(ctx context.Context, names []string, vars map[string]
 	}
 }
 
-func (s *scope) renderAll(ctx context.Context, with map[string]string) (map[string]string, error) {
-	out := map[string]string{}
-	for name, text := range with {
-		rendered, err := s.render(ctx, text)
-		if err != nil {
-			return nil, err
-		}
-		out[name] = rendered
-	}
-	return out, nil
-}
-
 // render fills in a template.
 func (s *scope) render(ctx context.Context, text string) (string, error) {
 	t, err := s.templates.CompileTemplate(text)

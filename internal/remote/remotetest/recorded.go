@@ -230,8 +230,8 @@ func (r *Replay) ReadDir(_ context.Context, path string, maxEntries int) (entrie
 	return nil, false, r.notRecorded("list " + path)
 }
 
-// fileName is where a recording keeps a file: its path, with everything that
-// go:embed or a file system may refuse written as =XX.
+// fileName is where a recording keeps a file: its path, with everything that a
+// file system or an embedded folder may refuse written as =XX.
 func fileName(path string) string {
 	var b strings.Builder
 	for i, part := range strings.Split(strings.Trim(path, "/"), "/") {

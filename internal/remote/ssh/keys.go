@@ -42,7 +42,7 @@ func (k *keyring) signers(files []string) (signers []ssh.Signer, problems []stri
 	if k.agentSocket == "" {
 		return signers, problems, done
 	}
-	conn, err := net.DialTimeout("unix", k.agentSocket, defaultDialTimeout)
+	conn, err := net.DialTimeout("unix", k.agentSocket, defaultDialTimeout) //nolint:noctx // a local socket, bounded
 	if err != nil {
 		return signers, append(problems, "the ssh-agent does not answer: "+err.Error()), done
 	}

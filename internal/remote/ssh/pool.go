@@ -35,8 +35,8 @@ const (
 type Transport struct {
 	dialer *Dialer
 	host   Host
-	slots  chan struct{} // one for each session that may be open
-	alive  context.Context
+	slots  chan struct{}   // one for each session that may be open
+	alive  context.Context //nolint:containedctx // the transport's own life
 	die    context.CancelFunc
 
 	mu     sync.Mutex // guards below

@@ -12,6 +12,7 @@ import (
 	"path"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/secondline-ops/secondline/internal/expr"
@@ -316,8 +317,8 @@ func (Action) Subjects(_ *engine.Env, c engine.Change) engine.Subjects {
 		return engine.Subjects{}
 	}
 	files := []string{}
-	for i := len(s.Files) - 1; i >= 0; i-- { // the newest say most
-		files = append(files, string(s.Files[i].Path))
+	for _, v := range slices.Backward(s.Files) { // the newest say most
+		files = append(files, string(v.Path))
 	}
 	return engine.Subjects{Files: files}
 }
@@ -335,17 +336,18 @@ func outcome(deleted []file) engine.Outcome {
 	for _, f := range deleted {
 		bytes += f.Size
 	}
-	text := fmt.Sprintf("deleted %d files, %d bytes", len(deleted), bytes)
+	var text strings.Builder
+	text.WriteString(fmt.Sprintf("deleted %d files, %d bytes", len(deleted), bytes))
 	for i, f := range deleted {
 		if i == 20 {
-			text += fmt.Sprintf(", and %d more", len(deleted)-i)
+			text.WriteString(fmt.Sprintf(", and %d more", len(deleted)-i))
 			break
 		}
 		separator := ", "
 		if i == 0 {
 			separator = ": "
 		}
-		text += fmt.Sprintf("%s%q", separator, f.Path)
+		text.WriteString(fmt.Sprintf("%s%q", separator, f.Path))
 	}
-	return engine.Outcome{Changed: text}
+	return engine.Outcome{Changed: text.String()}
 }

@@ -51,9 +51,17 @@ func TestWhetherItHappened(t *testing.T) {
 		now   reading
 		want  expr.Truth
 	}{
-		{Restarted, up, expr.True}, {Restarted, failed, expr.False}, {Restarted, busy, expr.CannotTell},
-		{Started, up, expr.True}, {Started, failed, expr.False}, {Stopped, failed, expr.True}, {Stopped, up, expr.False},
-		{Reloaded, failed, expr.False}, {Reloaded, up, expr.True}, {ResetFailed, failed, expr.False}, {Enabled, up, expr.False},
+		{Restarted, up, expr.True},
+		{Restarted, failed, expr.False},
+		{Restarted, busy, expr.CannotTell},
+		{Started, up, expr.True},
+		{Started, failed, expr.False},
+		{Stopped, failed, expr.True},
+		{Stopped, up, expr.False},
+		{Reloaded, failed, expr.False},
+		{Reloaded, up, expr.True},
+		{ResetFailed, failed, expr.False},
+		{Enabled, up, expr.False},
 	}
 	for _, tt := range tests {
 		if got := happened(saved{State: tt.state, Before: failed}, tt.now); got.Truth != tt.want {
