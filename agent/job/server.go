@@ -337,7 +337,7 @@ func (s *Server) handle(ctx context.Context, sess *session, in Inbound, m *pb.Ag
 			if fault.Is(err, fault.Conflict) || fault.Is(err, fault.Denied) || fault.Is(err, fault.NotFound) {
 				return sess.SendLeaseLost(id, fence, publicText(err))
 			}
-			sess.unconfirmed = false
+			sess.unconfirmed = true
 			s.logger.WarnContext(ctx, "lease was not renewed", slog.String("agent", sess.agent), slog.String("job", id), slog.Any("reason", err))
 		}
 	case *pb.AgentMessage_Report:
