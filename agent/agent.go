@@ -68,23 +68,24 @@ func (t Timing) withDefaults() Timing {
 
 // Options are what an agent is made of.
 type Options struct {
-	Identity  job.Identity
-	Addresses []string // of controllers; tried in turn
-	Journal   *journal.Journal
-	Probes    *diagnostics.ProbeSet
-	Actions   []engine.Action
-	Limits    guard.Limits
-	Reach     Reacher
-	Redactor  remote.Redactor
-	Audit     remote.Audit // may be nil
-	Renewer   Renewer      // may be nil: the certificate then ends some day
-	Dial      job.Dial     // may be nil
-	Now       func() time.Time
-	Rand      *rand.Rand
-	Version   string
-	Host      string
-	Logger    *slog.Logger
-	Timing    Timing
+	Identity        job.Identity
+	Addresses       []string // of controllers; tried in turn
+	Journal         *journal.Journal
+	Probes          *diagnostics.ProbeSet
+	Actions         []engine.Action
+	Limits          guard.Limits
+	Reach           Reacher
+	Redactor        remote.Redactor
+	Audit           remote.Audit // may be nil
+	Renewer         Renewer      // may be nil: the certificate then ends some day
+	Dial            job.Dial     // may be nil
+	Now             func() time.Time
+	Rand            *rand.Rand
+	Version         string
+	CommandOutlives time.Duration // see engine.Deps; 0 is right outside of tests
+	Host            string
+	Logger          *slog.Logger
+	Timing          Timing
 }
 
 // Agent is one agent. Run may be called once.

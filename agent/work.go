@@ -178,7 +178,8 @@ func (a *Agent) deps(j job.Job, jl engine.Journal) engine.Deps {
 		roots = guard.DefaultCleanupRoots()
 	}
 	return engine.Deps{
-		Actions: a.Actions, Probes: probeReader{a.Probes, a.Now}, Specs: diagnostics.SpecsOf(a.Probes), Journal: jl, Now: a.Now, CleanupRoots: roots,
+		CommandOutlives: a.CommandOutlives,
+		Actions:         a.Actions, Probes: probeReader{a.Probes, a.Now}, Specs: diagnostics.SpecsOf(a.Probes), Journal: jl, Now: a.Now, CleanupRoots: roots,
 		Logger: a.Logger,
 		OnEvent: func(e engine.Event) {
 			a.event(j.ID, j.Fence, job.Event{JobID: j.ID, At: e.At, Kind: e.Kind, Step: e.Step, Text: e.Text})

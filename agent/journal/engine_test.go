@@ -92,7 +92,8 @@ spec:
 		disk := newSmallDisk(room).unsynced()
 		j := open(t, dir, disk)
 		d := engine.Deps{
-			Actions: []engine.Action{run.Action{}}, Probes: host, Specs: host, Journal: ofJob{j, "job"}, Now: time.Now,
+			CommandOutlives: -1,
+			Actions:         []engine.Action{run.Action{}}, Probes: host, Specs: host, Journal: ofJob{j, "job"}, Now: time.Now,
 		}
 		b := engine.Binding{Runbook: rb, Target: entity.Entity{ID: "h1"}}
 		p, err := engine.Plan(t.Context(), host, b, d)

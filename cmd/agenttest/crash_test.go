@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/secondline-ops/secondline/agent"
+	"github.com/secondline-ops/secondline/agent/guard"
 	"github.com/secondline-ops/secondline/agent/job"
 	"github.com/secondline-ops/secondline/agent/journal"
 	"github.com/secondline-ops/secondline/internal/fault"
@@ -62,7 +64,7 @@ func (f mortalFile) Truncate(int64) error { return errKilled }
 
 // live lets the agent work until it is killed at its n-th record, and reports
 // whether it came to that before the job had ended.
-func (h *house) live(jobID string, n int, written bool) (killed bool) {
+func (h *house) live(n int, written bool) (killed bool) {
 	h.t.Helper()
 	dead := make(chan struct{})
 	h.disk = &mortal{left: n, written: written, killed: func() {
@@ -70,11 +72,14 @@ func (h *house) live(jobID string, n int, written bool) (killed bool) {
 		close(dead)
 	}}
 	h.start()
-	h.k.mu.Lock()
-	changed := h.k.changed
-	h.k.mu.Unlock()
 	ended := func() bool { return len(h.k.reports()) > 1 } // the plan's and the run's
 	for !ended() && !killed {
+		h.k.mu.Lock()
+		changed := h.k.changed
+		h.k.mu.Unlock()
+		if ended() {
+			break
+		}
 		select {
 		case <-dead:
 			killed = true
@@ -101,28 +106,16 @@ func (h *house) live(jobID string, n int, written bool) (killed bool) {
 // killedAnywhere kills the agent at every record of its journal, and once more
 // at those records after that (0: not again).
 func killedAnywhere(t *testing.T, text string, again []int, check func(t *testing.T, h *house, r job.Report)) {
-	for _, written := range []bool{false, true} {
-		for _, second := range again {
+	for _, second := range again {
+		for _, written := range []bool{false, true} {
+			if second > 0 && !written {
+				continue // the pairs are many, and these are the least different
+			}
 			most := 0
 			for first, killed := 1, true; killed; first++ {
 				t.Run(fmt.Sprintf("written-%t-at-%d-then-%d", written, first, second), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
-						h := newHouse(t, newDesk(t))
-						h.start()
-						j := h.runJob("r", text)
-						h.stop()
-						h.k.order("web1", j)
-						if killed = h.live("r", first, written); killed && second > 0 {
-							h.live("r", second, written)
-						}
-						h.disk = quick{}
-						h.start()
-						defer h.stop()
-						check(t, h, h.k.await("r"))
-						time.Sleep(time.Minute)
-						if open := h.journal.OpenJobs(); len(open) != 0 {
-							t.Errorf("the acceptance was not noted: %v", open)
-						}
+						killed = killedAt(t, text, first, second, written, check)
 						most = first
 					})
 				})
@@ -132,6 +125,27 @@ func killedAnywhere(t *testing.T, text string, again []int, check func(t *testin
 			}
 		}
 	}
+}
+
+func killedAt(t *testing.T, text string, first, second int, written bool, check func(t *testing.T, h *house, r job.Report)) (killed bool) {
+	t.Helper()
+	h := newHouse(t, newDesk(t))
+	h.start()
+	j := h.runJob("r", text)
+	h.stop()
+	h.k.order("web1", j)
+	if killed = h.live(first, written); killed && second > 0 {
+		h.live(second, written)
+	}
+	h.disk = quick{}
+	h.start()
+	defer h.stop()
+	check(t, h, h.k.await("r"))
+	time.Sleep(time.Minute)
+	if open := h.journal.OpenJobs(); len(open) != 0 {
+		t.Errorf("the acceptance was not noted: %v", open)
+	}
+	return killed
 }
 
 func TestAnAgentKilledAtAnyRecordFinishesItsRunAndActsOnce(t *testing.T) {
@@ -183,6 +197,38 @@ func TestADiskThatFailsIsReportedAndNothingIsDoneWithoutAnIntent(t *testing.T) {
 				}
 				if at <= 3 && acted > 0 {
 					t.Error("a step acted without its intent on disk")
+				}
+			})
+		})
+	}
+}
+
+// TestARunThatActedIsNotCalledRefusedWhenItCannotGoOn turns the agent into an
+// observer in the middle of a run.
+func TestARunThatActedIsNotCalledRefusedWhenItCannotGoOn(t *testing.T) {
+	t.Parallel()
+	for acted, want := range map[bool]job.Status{true: job.Unknown, false: job.Refused} {
+		t.Run(string(want), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				h := newHouse(t, newDesk(t))
+				h.start()
+				j := h.runJob("r", runbook("0s"))
+				h.stop()
+				h.k.order("web1", j)
+				at := 2 // the plan
+				if acted {
+					at = 4 // the first outcome
+				}
+				if !h.live(at, true) {
+					t.Fatal("it was not killed")
+				}
+				h.disk, h.edit = quick{}, func(o *agent.Options) { o.Limits.Mode = guard.Observe }
+				h.start()
+				defer h.stop()
+				r := h.k.await("r")
+				if r.Status != want || r.Error == nil || r.Error.Kind != fault.Denied || h.lines("two") != 0 {
+					t.Errorf("got %s, %+v", r.Status, r.Error)
 				}
 			})
 		})

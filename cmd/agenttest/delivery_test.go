@@ -6,7 +6,9 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -55,16 +57,16 @@ func TestAReportThatCannotBeStoredComesAgain(t *testing.T) {
 		h := newHouse(t, newDesk(t))
 		h.start()
 		defer h.stop()
-		tries := 0
-		h.k.hook(func(r job.Report) error {
-			if tries++; tries < 4 {
+		var tries atomic.Int64
+		h.k.hook(func(job.Report) error {
+			if tries.Add(1) < 4 {
 				return fault.New(fault.Overloaded, "the disk is full")
 			}
 			return nil
 		}, nil)
 		r := h.k.do(h.planJob("p", runbook("0s")))
-		if r.Status != job.Done || tries != 4 {
-			t.Errorf("%s after %d tries", r.Status, tries)
+		if r.Status != job.Done || tries.Load() != 4 {
+			t.Errorf("%s after %d tries", r.Status, tries.Load())
 		}
 	})
 }
@@ -75,9 +77,7 @@ func TestAReportOutlivesItsAgent(t *testing.T) {
 		h := newHouse(t, newDesk(t))
 		h.start()
 		j := h.runJob("r", runbook("0s"))
-		h.k.hook(func(r job.Report) error {
-			return fault.New(fault.Overloaded, "not now")
-		}, nil)
+		h.k.hook(func(job.Report) error { return fault.New(fault.Overloaded, "not now") }, nil)
 		h.k.order("web1", j)
 		for h.k.deliveries("r") == 0 {
 			time.Sleep(time.Second)
@@ -94,6 +94,7 @@ func TestAReportOutlivesItsAgent(t *testing.T) {
 type script struct {
 	job.Backend
 	sessions chan job.Session
+	got      chan job.Report // may be full
 
 	mu      sync.Mutex // guards below
 	reports []job.Report
@@ -118,17 +119,31 @@ func (s *script) Report(_ context.Context, r job.Report) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.reports = append(s.reports, r)
+	select {
+	case s.got <- r:
+	default:
+	}
 	return nil
 }
 
 func (s *script) Event(context.Context, job.Event) {}
 func (s *script) Close()                           {}
 
-func (s *script) fences() string {
+func (s *script) received() []job.Report {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return slices.Clone(s.reports)
+}
+
+func (s *script) renewals() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.renewed
+}
+
+func (s *script) fences() string {
 	text := ""
-	for _, r := range s.reports {
+	for _, r := range s.received() {
 		text += fmt.Sprintf("%s:%d ", r.JobID, r.Fence)
 	}
 	return text
@@ -138,7 +153,7 @@ func (s *script) fences() string {
 func scripted(t *testing.T, k *desk) *script {
 	t.Helper()
 	k.stop()
-	s := &script{sessions: make(chan job.Session, 10)}
+	s := &script{sessions: make(chan job.Session, 10), got: make(chan job.Report, 10)}
 	srv, err := job.NewServer(job.ServerOptions{CA: k.ca, Backend: inbound{s}, Controller: "script", Logger: k.logger()})
 	if err != nil {
 		t.Fatal(err)
@@ -203,9 +218,9 @@ func TestAJobSentAgainActsOnce(t *testing.T) {
 		if got := s.fences(); got != "r:3 r:4 " {
 			t.Errorf("reports %q", got)
 		}
-		h.expect(s.reports[1], runbooks.RunVerified, 1, 1)
-		if s.renewed < 5 {
-			t.Errorf("the lease was renewed %d times in a minute", s.renewed)
+		h.expect(s.received()[1], runbooks.RunVerified, 1, 1)
+		if n := s.renewals(); n < 5 {
+			t.Errorf("the lease was renewed %d times in a minute", n)
 		}
 	})
 }
@@ -242,8 +257,47 @@ func TestALeaseThatIsLostStopsTheRunAndItGoesOnWhenItIsSentAgain(t *testing.T) {
 		if got := s.fences(); got != "r:2 " {
 			t.Fatalf("reports %q", got)
 		}
-		h.expect(s.reports[0], runbooks.RunVerified, 1, 1)
+		h.expect(s.received()[0], runbooks.RunVerified, 1, 1)
 	})
+}
+
+// TestAJobSentAgainWhileItIsStoppedGoesOnAtOnce runs in real time, because a
+// process is at work.
+func TestAJobSentAgainWhileItIsStoppedGoesOnAtOnce(t *testing.T) {
+	t.Parallel()
+	k := newDesk(t)
+	h := newHouse(t, k)
+	g := newGate(t, h.dir)
+	h.start()
+	j := h.runJob("r", gatedStep)
+	h.stop()
+	s := scripted(t, k)
+	h.start()
+	defer h.stop()
+	sess := <-s.sessions
+	j.Fence = 1
+	send := func(err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	send(sess.SendJob(j))
+	g.awaitBegin(t)
+	send(sess.SendLeaseLost("r", 1, "the store was away"))
+	j.Fence = 2
+	send(sess.SendJob(j))
+	probe := h.planJob("p", gatedStep) // its report says that what was sent before it has arrived
+	probe.Fence = 1
+	send(sess.SendJob(probe))
+	if r := <-s.got; r.JobID != "p" {
+		t.Fatalf("got the report of %s", r.JobID)
+	}
+	g.open(t)
+	r := <-s.got
+	if r.Fence != 2 {
+		t.Errorf("the report has fence %d", r.Fence)
+	}
+	h.expect(r, runbooks.RunVerified, 1, 1)
 }
 
 func TestACancelledRunStopsAndSaysSo(t *testing.T) {
@@ -378,9 +432,11 @@ func TestNoMoreJobsAtOnceThanSlots(t *testing.T) {
 		}
 		time.Sleep(10 * time.Minute)
 		reported := map[string]bool{}
-		for _, r := range s.reports {
+		for _, r := range s.received() {
 			reported[r.JobID] = true
 		}
+		way.mu.Lock()
+		defer way.mu.Unlock()
 		if way.most != 3 || len(reported) != 10 {
 			t.Errorf("%d at once, reports of %d", way.most, len(reported))
 		}

@@ -423,7 +423,8 @@ func (h *house) start() {
 		h.t.Fatal(err)
 	}
 	o := agent.Options{
-		Identity: h.id, Addresses: []string{"c1"}, Journal: j, Probes: probes(h.t), Actions: actions.All(),
+		CommandOutlives: -1,
+		Identity:        h.id, Addresses: []string{"c1"}, Journal: j, Probes: probes(h.t), Actions: actions.All(),
 		Limits: guard.Limits{Mode: guard.Act}, Reach: here{}, Redactor: nothingSecret{}, Dial: h.k.wire.dial, Now: time.Now,
 		Version: "test", Host: "web1", Logger: h.k.logger(),
 	}

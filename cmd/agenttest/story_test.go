@@ -67,6 +67,8 @@ func TestJobsOfEveryKindEndToEnd(t *testing.T) {
 		if open := h.journal.OpenJobs(); len(open) != 0 {
 			t.Errorf("not noted as accepted: %v", open)
 		}
+		k.mu.Lock()
+		defer k.mu.Unlock()
 		if len(k.events) == 0 {
 			t.Error("no progress was shown")
 		}

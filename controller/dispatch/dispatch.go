@@ -188,7 +188,7 @@ func (d *Dispatcher) Authorize(ctx context.Context, agent, serial string) error 
 	switch {
 	case !a.RevokedAt.IsZero():
 		return revoked(a)
-	case true:
+	case serial == a.Serial:
 		return nil
 	case serial != "" && serial == a.NextSerial:
 		return d.useNext(ctx, agent, serial)

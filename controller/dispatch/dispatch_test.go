@@ -390,7 +390,7 @@ func TestDrainGivesTheLeaseBackAndTheNextStartSendsTheJobAgain(t *testing.T) {
 	if err := next(t, done, "the end"); err == nil {
 		t.Error("the stream ended without a reason")
 	}
-	k.start(k.addr)
+	k.start("127.0.0.1:0")
 	ctx, cancel := context.WithCancel(t.Context())
 	done = k.connect(ctx, id, h)
 	next(t, h.link, "the new link")

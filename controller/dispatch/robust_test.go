@@ -112,7 +112,7 @@ func TestALeaseThatNobodyRenewsIsSentAgainOnTheSameStream(t *testing.T) {
 	k := newDesk(t)
 	k.stop()
 	k.lease = time.Second
-	k.start(k.addr)
+	k.start("127.0.0.1:0")
 	id := k.enrol("web1")
 	h := newHand()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -28,7 +28,10 @@ type Deps struct {
 	OnEvent      func(Event)   // progress for the live view; called in order, must not block; nil is allowed
 	MaxHold      time.Duration // shortens every hold; 0 does not
 	CleanupRoots []string      // the only places where files may be deleted
-	Logger       *slog.Logger
+	// CommandOutlives is how much longer than its step's time-out a command may be at work whose agent was killed over it. 0 means
+	// twice remote.KillGrace; below 0, that none does (a crash that is only played).
+	CommandOutlives time.Duration
+	Logger          *slog.Logger
 }
 
 // ProbeReader reads a probe on a server. Its duties: change nothing; return an

@@ -153,7 +153,8 @@ func newWorld(t *testing.T, spec string) *world {
 	t.Helper()
 	w := &world{t: t, dir: t.TempDir(), machine: newMachine(), journal: &memory{}}
 	w.deps = engine.Deps{
-		Actions: actions.All(), Journal: w.journal, Now: time.Now,
+		CommandOutlives: -1,
+		Actions:         actions.All(), Journal: w.journal, Now: time.Now,
 		OnEvent: func(e engine.Event) { w.events = append(w.events, e) },
 	}
 	w.setProbes(probes{})

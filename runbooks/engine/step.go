@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/secondline-ops/secondline/internal/expr"
 	"github.com/secondline-ops/secondline/internal/remote"
@@ -198,7 +199,7 @@ func (s *stepRun) lookAfterCrash(ctx context.Context) (ending, error) {
 	reads := s.step.Effect == runbooks.Read
 	got := Reading{Truth: expr.False, Text: "it only reads"}
 	if !reads {
-		got = s.didItHappen(ctx)
+		got = s.lookUntilSettled(ctx)
 	}
 	switch got.Truth {
 	case expr.True:
@@ -215,6 +216,28 @@ func (s *stepRun) lookAfterCrash(ctx context.Context) (ending, error) {
 	case expr.CannotTell:
 	}
 	return s.leaveUnknown("whether step %s happened is not known: %s", got), nil
+}
+
+// lookUntilSettled asks whether the step happened, and believes a "no" only when
+// the step's command can no longer be at work: it outlives the agent that was
+// killed over it, and "not yet" looks like "not at all" until its time is over.
+// A run that is told to stop meanwhile cannot tell.
+func (s *stepRun) lookUntilSettled(ctx context.Context) Reading {
+	outlives := s.run.d.CommandOutlives
+	if outlives == 0 {
+		outlives = 2 * remote.KillGrace
+	}
+	settled := s.result.StartedAt.Add(s.step.Timeout + outlives)
+	for {
+		got := s.didItHappen(ctx)
+		wait := settled.Sub(s.run.d.Now())
+		if got.Truth != expr.False || wait <= 0 || outlives < 0 {
+			return got
+		}
+		if !sleep(ctx, min(wait, time.Second)) {
+			return Unknown("not yet, and its command may still be at work: " + got.Text)
+		}
+	}
 }
 
 func (s *stepRun) itHappened(ctx context.Context, got Reading) (ending, error) {

@@ -107,7 +107,8 @@ func newYard(t *testing.T) *yard {
 		t.Fatal(err)
 	}
 	y.deps = engine.Deps{
-		Actions: []engine.Action{cleanup.Action{}}, Probes: noProbes{}, Specs: noProbes{}, Journal: &journal{},
+		CommandOutlives: -1,
+		Actions:         []engine.Action{cleanup.Action{}}, Probes: noProbes{}, Specs: noProbes{}, Journal: &journal{},
 		Now: time.Now, CleanupRoots: []string{"/no/such/root", y.dir},
 	}
 	y.rule(`{path: "${inputs.path}", match: ["*.old", "*.log.[0-9]"], keep: 1, min_age: 1h}`, "none")

@@ -88,7 +88,7 @@ func TestEveryElementStaysOneElement(t *testing.T) {
 		host := &recorder{}
 		app := entity.Entity{ID: "app", Processes: []entity.Process{{Name: "app", Start: []string{"/opt/app", "--config", "a b"}}}}
 		b := engine.Binding{Runbook: rb, Entity: app, Target: entity.Entity{ID: "h1"}, Given: map[string]string{"word": hostile}}
-		d := engine.Deps{Actions: []engine.Action{run.Action{}}, Probes: one{}, Specs: one{}, Journal: forgetful{}, Now: time.Now}
+		d := engine.Deps{Actions: []engine.Action{run.Action{}}, Probes: one{}, Specs: one{}, Journal: forgetful{}, Now: time.Now, CommandOutlives: -1}
 		p, err := engine.Plan(t.Context(), host, b, d)
 		if err != nil {
 			t.Fatal(err)

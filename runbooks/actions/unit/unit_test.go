@@ -152,7 +152,7 @@ spec:
 		host:    &systemd{t: t, load: "loaded", state: active, file: "disabled", starts: 1, fail: map[string]error{}, lose: map[string]error{}},
 		journal: &journal{},
 	}
-	s.deps = engine.Deps{Actions: actions, Probes: noProbes{}, Specs: noProbes{}, Journal: s.journal, Now: time.Now}
+	s.deps = engine.Deps{Actions: actions, Probes: noProbes{}, Specs: noProbes{}, Journal: s.journal, Now: time.Now, CommandOutlives: -1}
 	s.binding = engine.Binding{Runbook: rb, Target: entity.Entity{ID: "h1"}, Given: map[string]string{"name": "web.service"}}
 	return s
 }
