@@ -146,7 +146,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		err := a.connect(ctx, jobs, a.Addresses[n%len(a.Addresses)])
 		a.setLink(nil)
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // told to stop
+			return nil
 		}
 		if a.Now().Sub(began) > a.Timing.MaxRetry {
 			pause = a.Timing.FirstRetry

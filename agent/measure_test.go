@@ -59,6 +59,21 @@ needs: {l: {probe: lamp}}
 evidence: [{id: "on", that: l.on, seen_if_cause: 0.9, seen_otherwise: 0.1, group: a, role: required, say: the lamp is on}]
 `
 
+// lampJob is an agent with the probe, and a job that measures with it.
+func lampJob(t *testing.T, probe scripted, hold time.Duration) (*Agent, job.Job) {
+	t.Helper()
+	set, err := diagnostics.NewProbeSet([]diagnostics.Probe{probe})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256([]byte(lampCause))
+	cause := job.Document{Name: "lamp.yaml", Digest: "sha256:" + hex.EncodeToString(sum[:]), Body: []byte(lampCause)}
+	return &Agent{Options: Options{Probes: set, Now: time.Now}}, job.Job{
+		ID: "m", Kind: job.Measure, Target: job.Target{Entity: entity.Entity{ID: "web1", Kind: entity.Host}},
+		Measure: &job.MeasureSpec{Hold: hold, Cause: cause},
+	}
+}
+
 func TestMeasureWatchesForTheWholeHold(t *testing.T) {
 	t.Parallel()
 	long := func(letter string, n int) string { return strings.Repeat(letter, n) }
@@ -92,16 +107,7 @@ func TestMeasureWatchesForTheWholeHold(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				began, reads := time.Now(), 0
-				set, err := diagnostics.NewProbeSet([]diagnostics.Probe{scripted{c.script, began, &reads}})
-				if err != nil {
-					t.Fatal(err)
-				}
-				a := &Agent{Options: Options{Probes: set, Now: time.Now}}
-				sum := sha256.Sum256([]byte(lampCause))
-				j := job.Job{
-					ID: "m", Kind: job.Measure, Target: job.Target{Entity: entity.Entity{ID: "web1", Kind: entity.Host}},
-					Measure: &job.MeasureSpec{Hold: c.hold, Cause: job.Document{Name: "lamp.yaml", Digest: "sha256:" + hex.EncodeToString(sum[:]), Body: []byte(lampCause)}},
-				}
+				a, j := lampJob(t, scripted{c.script, began, &reads}, c.hold)
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				if c.deadline > 0 {
@@ -112,7 +118,7 @@ func TestMeasureWatchesForTheWholeHold(t *testing.T) {
 					defer time.AfterFunc(c.cancelAt, cancel).Stop()
 				}
 				var report job.Report
-				err = a.measure(ctx, j, nil, &report)
+				err := a.measure(ctx, j, nil, &report)
 				took := time.Since(began)
 				if c.fails {
 					if m := report.Measurement; err == nil && (m == nil || m.Truth == expr.True) {

@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -219,9 +220,9 @@ func (a *App) Stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stopWithin)
 	defer cancel()
 	var errs []error
-	for i := len(a.undo) - 1; i >= 0; i-- {
-		if err := a.undo[i].stop(ctx); err != nil {
-			errs = append(errs, fmt.Errorf("stop %s: %w", a.undo[i].name, err))
+	for _, v := range slices.Backward(a.undo) {
+		if err := v.stop(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("stop %s: %w", v.name, err))
 		}
 	}
 	if !a.started {

@@ -221,7 +221,7 @@ func TestStopTwiceAndNoStartAfterIt(t *testing.T) {
 		s.must(s.app.Stop(t.Context()))
 	}
 	s.wantKind(s.app.Start(t.Context()), fault.Conflict)
-	if _, err := (&http.Client{}).Get(s.base + "/healthz"); err == nil { //nolint:noctx,bodyclose // refused
+	if _, err := (&http.Client{}).Get(s.base + "/healthz"); err == nil { //nolint:bodyclose // refused
 		t.Error("it still answers")
 	}
 }
@@ -267,6 +267,6 @@ func TestHubTellsASlowWatcherToLookAtEverything(t *testing.T) {
 		t.Errorf("the last thing a watcher that missed something hears is %q", last)
 	}
 	cancel()
-	for range ch { //nolint:revive // until it is closed
+	for range ch {
 	}
 }

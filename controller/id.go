@@ -19,7 +19,7 @@ func idMaker(now func() time.Time, source io.Reader) func() string {
 	return func() string {
 		var raw [15]byte
 		var ms [8]byte
-		binary.BigEndian.PutUint64(ms[:], uint64(now().UnixMilli())) //nolint:gosec // after 1970
+		binary.BigEndian.PutUint64(ms[:], uint64(now().UnixMilli()))
 		copy(raw[:6], ms[2:])
 		mu.Lock()
 		_, err := io.ReadFull(source, raw[6:])

@@ -51,7 +51,7 @@ func (a *App) tryJob(ctx context.Context, j store.Job, do func(context.Context, 
 	state := store.JobDone
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil // stopping: the lease lapses and the next start goes on
+			return nil //nolint:nilerr // stopping: the lease lapses and the next start goes on
 		}
 		a.o.Logger.WarnContext(ctx, "message or bundle was not done", slog.String("incident", j.Incident), slog.String("queue", j.Queue), slog.Any("reason", err))
 		if fault.Retryable(fault.KindOf(err)) && j.Attempts < maxAttempts {

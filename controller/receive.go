@@ -91,12 +91,10 @@ func (t *turn) apply(row store.Job, report job.Report) error {
 	}
 	work := t.in.Work
 	current := work != nil && work.JobID == row.ID
-	runID, key := "", ""
+	runID, key := runOf(t.in, row.ID), ""
 	if current {
 		runID, key = work.RunID, work.Key
 		t.in.Work = nil
-	} else {
-		runID = runOf(t.in, row.ID)
 	}
 	actor := "agent:" + report.Agent
 	if report.Error != nil {

@@ -187,7 +187,7 @@ func TestAServerThatDoesNotAnswerKeepsNobodyWaiting(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer mute.Close() //nolint:errcheck // nothing to lose
+	defer mute.Close()
 	addr := mute.Addr().(*net.TCPAddr)
 	dead := entity.Entity{ID: "dead", Kind: entity.Host, Via: "ssh", Address: "127.0.0.1", Port: addr.Port}
 	patience, cancel := context.WithCancel(t.Context())
@@ -200,7 +200,7 @@ func TestAServerThatDoesNotAnswerKeepsNobodyWaiting(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close() //nolint:errcheck // nothing to lose
+	defer conn.Close()
 	tr, err := k.Reach(t.Context(), job.Target{Entity: over(sshd, "web1")})
 	if err != nil {
 		t.Fatal(err)
@@ -261,7 +261,7 @@ func TestThisMachineNeedsNoConnection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer k.Close() //nolint:errcheck // nothing is open
+	defer k.Close()
 	tr, err := k.Reach(t.Context(), job.Target{Entity: entity.Entity{ID: "web1"}})
 	if err != nil {
 		t.Fatal(err)

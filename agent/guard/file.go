@@ -39,7 +39,7 @@ func Parse(file string, data []byte) (Limits, error) {
 		}
 	}
 	for _, p := range append(append([]string{}, a.Refuse...), a.ReadDeny...) {
-		for _, word := range strings.Fields(p) {
+		for word := range strings.FieldsSeq(p) {
 			if _, err := path.Match(word, ""); err != nil {
 				return Limits{}, root.Errorf("pattern %q: %v", p, err)
 			}

@@ -124,7 +124,7 @@ func fingerprint(der []byte) string {
 
 // agentName is what an agent may be called: it becomes part of queue names,
 // certificates and file names.
-var agentName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}$`) //nolint:gochecknoglobals // a constant in all but syntax
+var agentName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}$`)
 
 // ValidAgentName reports whether an agent may have the name.
 func ValidAgentName(name string) bool { return agentName.MatchString(name) }

@@ -73,7 +73,7 @@ func Enroll(ctx context.Context, o EnrollOptions) (Identity, *ecdsa.PrivateKey, 
 	if err != nil {
 		return Identity{}, nil, err
 	}
-	defer conn.Close() //nolint:errcheck // nothing was written that it could lose
+	defer conn.Close()
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	resp, err := pb.NewLinkClient(conn).Enroll(ctx, &pb.EnrollRequest{Token: o.Token.Text(), Csr: csr, Agent: o.Name, Version: o.Version})
@@ -207,7 +207,7 @@ func Connect(ctx context.Context, o ConnectOptions) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close() //nolint:errcheck // whatever was not accepted is sent again
+	defer conn.Close()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	silent := time.AfterFunc(welcomeTimeout, func() {
@@ -220,7 +220,7 @@ func Connect(ctx context.Context, o ConnectOptions) error {
 	}
 	hello := &pb.Hello{
 		Version: o.Hello.Version, Host: o.Hello.Host, Targets: o.Hello.Targets, OpenJobs: o.Hello.OpenJobs,
-		Mode: o.Hello.Mode, Slots: int32(min(o.Hello.Slots, 64)), //nolint:gosec // bounded
+		Mode: o.Hello.Mode, Slots: int32(min(o.Hello.Slots, 64)),
 	}
 	if err := stream.Send(&pb.AgentMessage{Body: &pb.AgentMessage_Hello{Hello: hello}}); err != nil && !errors.Is(err, io.EOF) {
 		return ended(ctx, err, "connect to "+o.Address)
@@ -374,7 +374,7 @@ func RenewCertificate(ctx context.Context, address string, id Identity, dial Dia
 	if err != nil {
 		return Identity{}, nil, err
 	}
-	defer conn.Close() //nolint:errcheck // one call, answered or not
+	defer conn.Close()
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	resp, err := pb.NewLinkClient(conn).Renew(ctx, &pb.RenewRequest{Csr: csr})

@@ -257,7 +257,7 @@ func TestWhoSaysNoHelloIsSentAway(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close() //nolint:errcheck // nothing to lose
+		defer conn.Close()
 		stream, err := pb.NewLinkClient(conn).Connect(t.Context())
 		if err != nil {
 			t.Fatal(err)

@@ -127,7 +127,7 @@ func NewServer(o ServerOptions) (*Server, error) {
 		})),
 		grpc.MaxRecvMsgSize(MaxMessageBytes), grpc.MaxConcurrentStreams(maxStreamsPerConn), grpc.ConnectionTimeout(handshakeTimeout),
 		// Small shared buffers are what makes 10,000 idle agents cheap.
-		grpc.ReadBufferSize(smallBufferBytes), grpc.WriteBufferSize(smallBufferBytes), grpc.SharedWriteBuffer(true),
+		grpc.ReadBufferSize(smallBufferBytes), grpc.WriteBufferSize(smallBufferBytes),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: keepaliveEvery, Timeout: keepaliveTimeout}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveEvery / 2, PermitWithoutStream: true}),
 	)
@@ -195,7 +195,7 @@ func (s *Server) Renew(ctx context.Context, req *pb.RenewRequest) (*pb.RenewResp
 
 // refuse logs an error, whose cause stays here, and says it as a status.
 func (s *Server) refuse(ctx context.Context, what, agent string, err error) error {
-	s.logger.WarnContext(ctx, what, slog.String("agent", agent), slog.Any("reason", err))
+	s.logger.WarnContext(ctx, "an agent was refused", slog.String("what", what), slog.String("agent", agent), slog.Any("reason", err))
 	return toStatus(err)
 }
 

@@ -225,12 +225,16 @@ func TestAnAttemptHasOneIntentAndNoOutcomeWithoutIt(t *testing.T) {
 		{"undo twice", []journal.Entry{entry(journal.UndoIntent, "s", 1)}, entry(journal.UndoIntent, "s", 1), false},
 		{"undone without undo intent", []journal.Entry{entry(journal.Intent, "s", 1)}, entry(journal.UndoOutcome, "s", 1), false},
 		{
-			"lower fence", []journal.Entry{entry(journal.Lease, "", 0)},
-			journal.Entry{Job: "j", Fence: 1, Kind: journal.Lease}, false,
+			"lower fence",
+			[]journal.Entry{entry(journal.Lease, "", 0)},
+			journal.Entry{Job: "j", Fence: 1, Kind: journal.Lease},
+			false,
 		},
 		{
-			"higher fence", []journal.Entry{entry(journal.Lease, "", 0)},
-			journal.Entry{Job: "j", Fence: 3, Kind: journal.Lease}, true,
+			"higher fence",
+			[]journal.Entry{entry(journal.Lease, "", 0)},
+			journal.Entry{Job: "j", Fence: 3, Kind: journal.Lease},
+			true,
 		},
 	}
 	for _, tt := range tests {

@@ -115,7 +115,15 @@ func killedAnywhere(t *testing.T, text string, again []int, check func(t *testin
 			for first, killed := 1, true; killed; first++ {
 				t.Run(fmt.Sprintf("written-%t-at-%d-then-%d", written, first, second), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
-						killed = killedAt(t, text, first, second, written, check)
+						var h *house
+						var r job.Report
+						h, r, killed = killedAt(t, text, kill{first, second, written})
+						defer h.stop()
+						check(t, h, r)
+						time.Sleep(time.Minute)
+						if open := h.journal.OpenJobs(); len(open) != 0 {
+							t.Errorf("the acceptance was not noted: %v", open)
+						}
 						most = first
 					})
 				})
@@ -127,25 +135,27 @@ func killedAnywhere(t *testing.T, text string, again []int, check func(t *testin
 	}
 }
 
-func killedAt(t *testing.T, text string, first, second int, written bool, check func(t *testing.T, h *house, r job.Report)) (killed bool) {
+// kill says at which record an agent is killed, and at which the one after it
+// (0: not again), and whether that record is on disk.
+type kill struct {
+	first, second int
+	written       bool
+}
+
+// killedAt returns the house, with an agent in it that lives, and the report.
+func killedAt(t *testing.T, text string, k kill) (h *house, r job.Report, killed bool) {
 	t.Helper()
-	h := newHouse(t, newDesk(t))
+	h = newHouse(t, newDesk(t))
 	h.start()
 	j := h.runJob("r", text)
 	h.stop()
 	h.k.order("web1", j)
-	if killed = h.live(first, written); killed && second > 0 {
-		h.live(second, written)
+	if killed = h.live(k.first, k.written); killed && k.second > 0 {
+		h.live(k.second, k.written)
 	}
 	h.disk = quick{}
 	h.start()
-	defer h.stop()
-	check(t, h, h.k.await("r"))
-	time.Sleep(time.Minute)
-	if open := h.journal.OpenJobs(); len(open) != 0 {
-		t.Errorf("the acceptance was not noted: %v", open)
-	}
-	return killed
+	return h, h.k.await("r"), killed
 }
 
 func TestAnAgentKilledAtAnyRecordFinishesItsRunAndActsOnce(t *testing.T) {

@@ -56,7 +56,7 @@ func showAgents(w io.Writer, list api.AgentList, now time.Time) {
 func agentsEnrolToken(env *environment, conn *connection) *cobra.Command {
 	var ttl time.Duration
 	cmd := &cobra.Command{
-		Use: "enrol-token [NAME]", Short: "Make a one-time token with which an agent joins", Args: atMost(1),
+		Use: "enrol-token [NAME]", Short: "Make a one-time token with which an agent joins", Args: atMostOne(),
 		Long: `The token is shown once and stored only as a hash. With NAME only an agent of that name can use it; NAME is the id of its
 host in the inventory.`,
 		Example: `  secondline agents enrol-token web1 --ttl 15m > join-token

@@ -74,7 +74,7 @@ func bundleShow(env *environment) *cobra.Command {
 // width is how wide w is, if it is a terminal.
 func width(w io.Writer) int {
 	if f, ok := w.(*os.File); ok {
-		if n, _, err := term.GetSize(int(f.Fd())); err == nil && n > 0 { //nolint:gosec // a file descriptor
+		if n, _, err := term.GetSize(int(f.Fd())); err == nil && n > 0 {
 			return n
 		}
 	}

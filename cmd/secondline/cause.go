@@ -141,7 +141,7 @@ func showCause(w io.Writer, p paint, c causeSource) {
 
 func causeLint(env *environment) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "lint FILE…", Short: "Check cause files; every mistake with its place", Args: atLeast(1),
+		Use: "lint FILE…", Short: "Check cause files; every mistake with its place", Args: atLeastOne(),
 		Example: `  secondline cause lint causes/*.yaml`,
 	}
 	out := addOutput(cmd)

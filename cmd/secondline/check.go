@@ -54,7 +54,7 @@ func holdsWords(holds string) string {
 
 func checkLint(env *environment) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "lint FILE…", Short: "Check health check files; every mistake with its place", Args: atLeast(1),
+		Use: "lint FILE…", Short: "Check health check files; every mistake with its place", Args: atLeastOne(),
 		Example: `  secondline check lint checks/*.yaml`,
 	}
 	out := addOutput(cmd)

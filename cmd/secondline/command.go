@@ -36,10 +36,10 @@ func group(cmd *cobra.Command, below ...*cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// exactly, atLeast and atMost count arguments; a wrong number is a wrong call.
+// exactly, atLeastOne and atMostOne count arguments; a wrong number is a wrong call.
 func exactly(n int) cobra.PositionalArgs { return counted(cobra.ExactArgs(n)) }
-func atLeast(n int) cobra.PositionalArgs { return counted(cobra.MinimumNArgs(n)) }
-func atMost(n int) cobra.PositionalArgs  { return counted(cobra.MaximumNArgs(n)) }
+func atLeastOne() cobra.PositionalArgs   { return counted(cobra.MinimumNArgs(1)) }
+func atMostOne() cobra.PositionalArgs    { return counted(cobra.MaximumNArgs(1)) }
 
 func counted(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {

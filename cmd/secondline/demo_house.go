@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	mathrand "math/rand/v2"
 	"os"
 	"path/filepath"
@@ -181,9 +182,7 @@ func (h *house) close(ctx context.Context) error {
 // alert posts what Alertmanager 0.27 posts, and returns the incident's id.
 func (h *house) alert(ctx context.Context, host string, s story) (string, error) {
 	labels := map[string]string{"alertname": s.alert, "instance": host, "severity": "warning"}
-	for k, v := range s.labels {
-		labels[k] = v
-	}
+	maps.Copy(labels, s.labels)
 	fingerprint := fmt.Sprintf("%x", time.Now().UnixNano())
 	body, err := json.Marshal(map[string]any{
 		"version": "4", "groupKey": "{}:{alertname=\"" + s.alert + "\"}", "truncatedAlerts": 0, "status": "firing", "receiver": "secondline",

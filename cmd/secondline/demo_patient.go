@@ -80,7 +80,7 @@ func newPatient(ctx context.Context, dir string) (*patient, error) {
 			return nil, fmt.Errorf("make the patient: %w", err)
 		}
 	}
-	if err := exec.CommandContext(ctx, filepath.Join(dir, "start-worker"), dir).Run(); err != nil { //nolint:gosec // our own script
+	if err := exec.CommandContext(ctx, filepath.Join(dir, "start-worker"), dir).Run(); err != nil {
 		return nil, fmt.Errorf("start the patient's worker: %w", err)
 	}
 	server, err := sshtest.Start(context.WithoutCancel(ctx), filepath.Join(dir, "ssh"))
@@ -119,7 +119,7 @@ func (p *patient) flood(ctx context.Context) error {
 	if err := os.WriteFile(p.flag(), nil, 0o600); err != nil {
 		return fmt.Errorf("flood the logs: %w", err)
 	}
-	p.shop = exec.Command(filepath.Join(p.dir, "shop"), p.logs(), p.flag()) //nolint:gosec,noctx // our own script, ended by stop
+	p.shop = exec.Command(filepath.Join(p.dir, "shop"), p.logs(), p.flag()) //nolint:noctx // our own script, ended by stop
 	p.shop.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := p.shop.Start(); err != nil {
 		return fmt.Errorf("start the shop: %w", err)

@@ -121,8 +121,8 @@ func (t *teller) paint(code, text string) string {
 	return "\x1b[" + code + "m" + text + "\x1b[0m"
 }
 
-func (t *teller) title(format string, args ...any) {
-	fmt.Fprintf(t.w, "\n%s\n", t.paint("1", clean(fmt.Sprintf(format, args...))))
+func (t *teller) title(text string) {
+	fmt.Fprintf(t.w, "\n%s\n", t.paint("1", clean(text)))
 }
 
 func (t *teller) line(label, format string, args ...any) {

@@ -28,7 +28,7 @@ Exit code 0 when it was done, whatever was found; 4 when the host key or the log
   secondline diagnose db1 --alert HostOutOfDiskSpace --hint mount=/var
   secondline diagnose --local -o json
   secondline diagnose db1 --inventory inventory.yaml --bundle db1.tar.gz`,
-		Args: atMost(1),
+		Args: atMostOne(),
 	}
 	out := addOutput(cmd)
 	o.reach.addFlags(env, cmd)

@@ -158,7 +158,7 @@ func examineSSH(env *environment) []examined {
 		if len(files) == 0 {
 			agent.Verdict, agent.Hint = verdictWarn, "start an ssh-agent and ssh-add a key, or name one with --identity"
 		}
-	} else if c, err := net.DialTimeout("unix", socket, doctorWithin); err != nil {
+	} else if c, err := net.DialTimeout("unix", socket, doctorWithin); err != nil { //nolint:noctx // a local socket, bounded
 		agent.Verdict, agent.Said, agent.Hint = verdictWarn, agent.Said+", and the ssh-agent does not answer: "+err.Error(), "is SSH_AUTH_SOCK of an old session?"
 	} else {
 		_ = c.Close() // nothing was said
@@ -200,7 +200,7 @@ func examineConfig(file, home string) examined {
 	if err != nil {
 		return examined{"ssh config", verdictBad, err.Error(), hintOf(err)}
 	}
-	defer d.Close() //nolint:errcheck // it has dialled nobody
+	defer d.Close()
 	e := examined{"ssh config", verdictGood, file + " can be read", ""}
 	if ignored := d.Ignored(); len(ignored) > 0 {
 		e.Verdict, e.Said = verdictWarn, fmt.Sprintf("%d directives have no effect here: %s", len(ignored), strings.Join(ignored, "; "))

@@ -133,7 +133,7 @@ func followIncident(ctx context.Context, env *environment, client *api.Client, i
 		return nil
 	})
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // told to stop watching
 	}
 	return err
 }

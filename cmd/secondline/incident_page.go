@@ -197,13 +197,14 @@ func showSteps(w io.Writer, p paint, run api.Run) {
 		say(w, "  %s", run.Why)
 	}
 	for _, s := range run.Steps {
-		line := oneLine(fmt.Sprintf("%s (%s)", s.ID, s.Action))
+		var line strings.Builder
+		line.WriteString(oneLine(fmt.Sprintf("%s (%s)", s.ID, s.Action)))
 		for _, more := range []string{s.Changed, s.Error, strings.Join(s.Measured, "; ")} {
 			if more != "" {
-				line += ": " + oneLine(more)
+				line.WriteString(": " + oneLine(more))
 			}
 		}
-		fmt.Fprintf(w, "  %s  %s\n", p.as(stepColour(s.Status), fmt.Sprintf("%-9s", oneLine(s.Status))), line)
+		fmt.Fprintf(w, "  %s  %s\n", p.as(stepColour(s.Status), fmt.Sprintf("%-9s", oneLine(s.Status))), line.String())
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -88,10 +89,15 @@ func inventoryShow(env *environment, conn *connection) *cobra.Command {
 func showEntity(w io.Writer, e entity.Entity, all []entity.Entity) {
 	say(w, "%s (%s)", e.ID, e.Kind)
 	rows := [][]string{
-		{"  address", orDash(e.Address)}, {"  reached via", strings.TrimSpace(e.Via + " " + e.Agent)}, {"  unit", orDash(e.Unit)},
-		{"  runs on", orDash(strings.Join(e.RunsOn, ", "))}, {"  depends on", orDash(strings.Join(e.DependsOn, ", "))},
-		{"  groups", orDash(strings.Join(e.Groups, ", "))}, {"  aliases", orDash(strings.Join(e.Aliases, ", "))},
-		{"  labels", orDash(pairText(e.Labels))}, {"  criticality", orDash(e.Criticality)},
+		{"  address", orDash(e.Address)},
+		{"  reached via", strings.TrimSpace(e.Via + " " + e.Agent)},
+		{"  unit", orDash(e.Unit)},
+		{"  runs on", orDash(strings.Join(e.RunsOn, ", "))},
+		{"  depends on", orDash(strings.Join(e.DependsOn, ", "))},
+		{"  groups", orDash(strings.Join(e.Groups, ", "))},
+		{"  aliases", orDash(strings.Join(e.Aliases, ", "))},
+		{"  labels", orDash(pairText(e.Labels))},
+		{"  criticality", orDash(e.Criticality)},
 	}
 	for _, b := range e.Budgets {
 		rows = append(rows, []string{"  budget", b.Path + " at most " + byteText(b.Bytes) + ", may delete " + strings.Join(b.Delete, " ")})
@@ -100,11 +106,8 @@ func showEntity(w io.Writer, e entity.Entity, all []entity.Entity) {
 		rows = append(rows, []string{"  process", p.Name + ": " + strings.Join(p.Start, " ")})
 	}
 	for _, other := range all {
-		for _, on := range append(append([]string{}, other.RunsOn...), other.DependsOn...) {
-			if on == e.ID {
-				rows = append(rows, []string{"  needed by", other.ID})
-				break
-			}
+		if slices.Contains(append(append([]string{}, other.RunsOn...), other.DependsOn...), e.ID) {
+			rows = append(rows, []string{"  needed by", other.ID})
 		}
 	}
 	columns(w, rows)
@@ -112,7 +115,7 @@ func showEntity(w io.Writer, e entity.Entity, all []entity.Entity) {
 
 func inventoryLint(env *environment) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "lint FILE…", Short: "Check inventory files; every mistake with its place", Args: atLeast(1), Example: `  secondline inventory lint inventory.yaml`,
+		Use: "lint FILE…", Short: "Check inventory files; every mistake with its place", Args: atLeastOne(), Example: `  secondline inventory lint inventory.yaml`,
 	}
 	out := addOutput(cmd)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {

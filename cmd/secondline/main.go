@@ -16,7 +16,7 @@ import (
 )
 
 // version is stamped by the build (Makefile).
-var version = "dev" //nolint:gochecknoglobals // set by -ldflags -X
+var version = "dev"
 
 func main() { os.Exit(run()) }
 
@@ -63,7 +63,7 @@ func complain(env *environment, err error) {
 }
 
 // exitCode ends the program with a code and without a message.
-type exitCode int
+type exitCode int //nolint:errname // it is one
 
 func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
 

@@ -39,7 +39,7 @@ func operations(t *testing.T, heading string) (rows [][]string) {
 		switch {
 		case strings.HasPrefix(line, "|"):
 			var cells []string
-			for _, cell := range strings.Split(strings.Trim(line, "|"), "|") {
+			for cell := range strings.SplitSeq(strings.Trim(line, "|"), "|") {
 				cells = append(cells, strings.TrimSpace(cell))
 			}
 			rows = append(rows, cells)
@@ -147,7 +147,7 @@ func TestOperationsNamesEveryMetric(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer res.Body.Close() //nolint:errcheck // it was read
+	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)
 	if err != nil {
 		t.Fatal(err)

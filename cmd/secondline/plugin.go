@@ -17,7 +17,7 @@ func pluginCommand(env *environment) *cobra.Command {
 
 func pluginServe() *cobra.Command {
 	return &cobra.Command{
-		Use: "serve NAME", Short: "Serve a bundled plugin to the agent that started this process", Args: atLeast(1),
+		Use: "serve NAME", Short: "Serve a bundled plugin to the agent that started this process", Args: atLeastOne(),
 		Long:      `An agent starts this by itself. Started by hand, it says so and ends. "mock" is for tests of agents, with knobs for what it does wrong.`,
 		Example:   `  secondline plugin serve tls`,
 		ValidArgs: []string{"tls", "mock"},

@@ -125,7 +125,7 @@ func probeRun(env *environment) *cobra.Command {
 	var raw bool
 	var reach reachOptions
 	cmd := &cobra.Command{
-		Use: "run NAME [INPUT=VALUE]…", Short: "Read a probe now, here or over SSH; it cannot change anything", Args: atLeast(1),
+		Use: "run NAME [INPUT=VALUE]…", Short: "Read a probe now, here or over SSH; it cannot change anything", Args: atLeastOne(),
 		Long: `Exit code 0 when the reading tells something ("absent" does), 1 when it cannot tell, 4 when it was denied, 6 when the
 host is unreachable.`,
 		Example: `  secondline probe run disk.usage mount=/var

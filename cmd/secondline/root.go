@@ -24,7 +24,7 @@ type environment struct {
 // terminal reports whether a stream is one; colour and progress are for people only.
 func terminal(w any) bool {
 	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd())) //nolint:gosec // a file descriptor
+	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // clean takes terminal escapes and other control bytes out of text that may

@@ -155,7 +155,7 @@ func (r *running) watch(ctx context.Context, ref, run string, event func(api.Eve
 }
 
 // stopWatching ends a Follow without an error of its own.
-type stopWatching struct{}
+type stopWatching struct{} //nolint:errname // it is no failure
 
 func (stopWatching) Error() string { return "seen enough" }
 
@@ -249,7 +249,7 @@ func readLine(ctx context.Context, in io.Reader) (string, error) {
 			}
 			text = append(text, one[:n]...)
 			if err != nil {
-				if err == io.EOF { //nolint:errorlint // Read returns it as it is
+				if err == io.EOF {
 					err = nil
 				}
 				done <- answer{string(text), err}

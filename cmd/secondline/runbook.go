@@ -190,7 +190,7 @@ func showRunbook(w io.Writer, p paint, r runbookSource) {
 
 func runbookLint(env *environment) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "lint FILE…", Short: "Check runbook files; every mistake with its place and rule", Args: atLeast(1),
+		Use: "lint FILE…", Short: "Check runbook files; every mistake with its place and rule", Args: atLeastOne(),
 		Long:    `Checks what the controller and the agent would check before they took the file. Exit code 1 says that there are mistakes.`,
 		Example: `  secondline runbook lint runbooks/*.yaml`,
 	}
@@ -211,7 +211,7 @@ func runbookLint(env *environment) *cobra.Command {
 
 func runbookExplain(env *environment) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "explain [RULE]", Short: "Explain a rule that lint names, or list them all", Args: atMost(1),
+		Use: "explain [RULE]", Short: "Explain a rule that lint names, or list them all", Args: atMostOne(),
 		Example: `  secondline runbook explain SL001`,
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 			return runbooks.Rules(), cobra.ShellCompDirectiveNoFileComp

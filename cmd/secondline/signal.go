@@ -40,7 +40,7 @@ It is answered when it is stored; what becomes of it follows in a moment: second
 		Example: `  secondline signal send --title "disk almost full" --host db1 --severity critical --label mountpoint=/var
   secondline signal send --source alertmanager alert.json
   df -h / | secondline signal send --title "look at this" --host db1 --description "$(cat)"`,
-		Args: atMost(1),
+		Args: atMostOne(),
 	}
 	out := addOutput(cmd)
 	f := cmd.Flags()
@@ -271,11 +271,15 @@ func writeBody(env *environment, s api.Signal) error {
 func showSignal(w io.Writer, s api.Signal) {
 	say(w, "%s", s.Title)
 	rows := [][]string{
-		{"  source", s.Source}, {"  state", s.State + " (said: " + orDash(s.StateRaw) + ")"},
+		{"  source", s.Source},
+		{"  state", s.State + " (said: " + orDash(s.StateRaw) + ")"},
 		{"  severity", s.Severity + " (said: " + orDash(s.SeverityRaw) + ")"},
-		{"  entity", orDash(s.Entity)}, {"  received", clock(s.ReceivedAt)}, {"  starts", clock(s.StartsAt)},
+		{"  entity", orDash(s.Entity)},
+		{"  received", clock(s.ReceivedAt)},
+		{"  starts", clock(s.StartsAt)},
 		{"  identity", s.Identity + " (from " + s.IdentityFrom + ")"},
-		{"  labels", pairText(s.Labels)}, {"  annotations", pairText(s.Annotations)},
+		{"  labels", pairText(s.Labels)},
+		{"  annotations", pairText(s.Annotations)},
 	}
 	for _, l := range s.Links {
 		rows = append(rows, []string{"  link", l})

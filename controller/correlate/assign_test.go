@@ -42,8 +42,10 @@ func TestAssign(t *testing.T) {
 		"the alert's name alone joins nothing": {sig: incident.Signal{Entity: "web1", Identity: "f2"}, hints: map[string]string{"alertname": "DiskFull"}, among: []*incident.Incident{open("a", "web1", "f1", mount)}, want: incident.DeedOpened},
 		"unknown entities do not join":         {sig: incident.Signal{Identity: "f2"}, hints: mount, among: []*incident.Incident{open("a", "", "f1", mount)}, want: incident.DeedOpened},
 		"another source's identity is another": {sig: incident.Signal{Source: "generic/check", Entity: "web1", Identity: "f1"}, among: []*incident.Incident{open("a", "web1", "f1", nil)}, want: incident.DeedOpened},
-		"identity beats object": {sig: incident.Signal{Entity: "web1", Identity: "f2", StartsAt: t0}, hints: mount,
-			among: []*incident.Incident{open("a", "web1", "f1", mount), open("b", "web1", "f2", nil)}, want: incident.DeedDuplicate, in: "b"},
+		"identity beats object": {
+			sig: incident.Signal{Entity: "web1", Identity: "f2", StartsAt: t0}, hints: mount,
+			among: []*incident.Incident{open("a", "web1", "f1", mount), open("b", "web1", "f2", nil)}, want: incident.DeedDuplicate, in: "b",
+		},
 		"resolved of an open one":         {sig: incident.Signal{Entity: "web1", Identity: "f1", State: incident.SourceSaysOK}, among: []*incident.Incident{open("a", "web1", "f1", nil)}, want: incident.DeedResolved, in: "a"},
 		"resolved of nothing":             {sig: incident.Signal{Entity: "web1", Identity: "f9", State: incident.SourceSaysOK}, hints: mount, among: []*incident.Incident{open("a", "web1", "f1", mount)}, want: incident.DeedStored},
 		"acknowledged of nothing":         {sig: incident.Signal{Identity: "f9", State: incident.Acknowledged}, want: incident.DeedStored},

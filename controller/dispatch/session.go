@@ -15,14 +15,15 @@ import (
 
 // session serves one stream of one agent.
 type session struct {
-	d      *Dispatcher
-	link   job.Session
-	owner  string // of the leases
-	since  time.Time
-	wake   chan struct{}
-	ctx    context.Context //nolint:containedctx // the stream's own
-	cancel context.CancelCauseFunc
-	done   chan struct{}
+	d     *Dispatcher
+	link  job.Session
+	owner string // of the leases
+	// enrolled is when the agent was, as first seen by this session. Only run uses it.
+	enrolled time.Time
+	wake     chan struct{}
+	ctx      context.Context //nolint:containedctx // the stream's own
+	cancel   context.CancelCauseFunc
+	done     chan struct{}
 
 	mu sync.Mutex // guards below
 	// held are the jobs leased to this stream, as far as is known.
@@ -41,7 +42,7 @@ func newSession(ctx context.Context, d *Dispatcher, link job.Session, n int64) *
 	ctx, cancel := context.WithCancelCause(ctx)
 	return &session{
 		d: d, link: link, owner: fmt.Sprintf("%s/%s/%d", d.Controller, link.Agent(), n),
-		wake: make(chan struct{}, 1), ctx: ctx, cancel: cancel, done: make(chan struct{}), held: map[string]hold{}, since: d.Now(),
+		wake: make(chan struct{}, 1), ctx: ctx, cancel: cancel, done: make(chan struct{}), held: map[string]hold{},
 	}
 }
 
@@ -119,10 +120,11 @@ func (s *session) noteSeen(now time.Time) {
 	case !a.RevokedAt.IsZero():
 		s.stop(revoked(a))
 		return
-	case a.EnrolledAt.After(s.since):
+	case !s.enrolled.IsZero() && !a.EnrolledAt.Equal(s.enrolled): // no comparison of two controllers' clocks
 		s.stop(fault.New(fault.Denied, "agent %s was enrolled anew", a.ID))
 		return
 	}
+	s.enrolled = a.EnrolledAt
 	h := s.link.Hello()
 	a.SeenAt, a.Version, a.Host, a.Mode, a.Targets = now, h.Version, h.Host, h.Mode, h.Targets
 	if a.Targets == nil {

@@ -5,6 +5,7 @@ package incident
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 
@@ -235,7 +236,7 @@ func (in *Incident) TakeEvents() []Event {
 // PutBackEvents undoes TakeEvents: the store calls it when the transaction that
 // took them was rolled back.
 func (in *Incident) PutBackEvents(events []Event) {
-	in.events = append(events[:len(events):len(events)], in.events...)
+	in.events = append(slices.Clip(events), in.events...)
 }
 
 // Firing reports whether any of the signals still says that it fires.

@@ -1,5 +1,7 @@
 package incident
 
+import "slices"
+
 // Status is where an incident stands in its life (docs/architecture.md draws
 // it; a test compares the drawing with Transitions).
 type Status string
@@ -56,10 +58,5 @@ func (s Status) MayBecome(next Status) bool {
 	if next == Suppressed || next == Merged {
 		return s.Open() && s != next
 	}
-	for _, t := range Transitions()[s] {
-		if t == next {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(Transitions()[s], next)
 }

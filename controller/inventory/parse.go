@@ -3,6 +3,7 @@ package inventory
 import (
 	"errors"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/secondline-ops/secondline/internal/entity"
@@ -57,7 +58,7 @@ type authoredProcess struct {
 
 // An id is part of keys, file names, URLs and metrics of others, so it is kept
 // to characters that mean nothing in any of them.
-var idPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.@:-]{0,127}$`) //nolint:gochecknoglobals // a constant in all but syntax
+var idPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.@:-]{0,127}$`)
 
 // Parse reads an inventory file. Every mistake is reported, with its position.
 func Parse(file string, data []byte) (*Inventory, error) {
@@ -138,12 +139,7 @@ func kinds() []entity.Kind {
 }
 
 func knownKind(k entity.Kind) bool {
-	for _, known := range kinds() {
-		if k == known {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(kinds(), k)
 }
 
 func didYouMean(word string) string {

@@ -139,34 +139,56 @@ func TestDecide(t *testing.T) {
 			}
 			return in
 		}(), want: Escalate, reason: AttemptsExhausted},
-		"observe proposes nothing": {in: diagnosed(incident.Diagnosing, hypothesis("disk-full", diagnostics.Confirmed, "rotate")),
-			policy: policy(func(p *Policy) { p.Level = runbooks.Observe }), want: Escalate, reason: PolicyObserve},
+		"observe proposes nothing": {
+			in:     diagnosed(incident.Diagnosing, hypothesis("disk-full", diagnostics.Confirmed, "rotate")),
+			policy: policy(func(p *Policy) { p.Level = runbooks.Observe }), want: Escalate, reason: PolicyObserve,
+		},
 		"a changed world is diagnosed again": {in: func() *incident.Incident {
 			in := diagnosed(incident.Diagnosing, hypothesis("disk-full", diagnostics.Confirmed, "rotate"))
 			in.Stale = true
 			return in
 		}(), want: Diagnose, reason: WorldChanged},
 
-		"by default a person is asked": {in: withRun(diagnosed(incident.Diagnosing), incident.Run{Status: runbooks.RunPlanned, Plan: plan(runbooks.Write), Hypothesis: confirmed}),
-			want: AwaitApproval, reason: NeedsApproval},
-		"auto acts on a confirmed cause": {in: withRun(diagnosed(incident.Diagnosing), incident.Run{Status: runbooks.RunPlanned, Plan: plan(runbooks.Write), Hypothesis: confirmed}),
-			policy: auto, want: Remediate, reason: AllowedByPolicy},
-		"auto asks about a likely cause": {in: withRun(diagnosed(incident.Diagnosing), incident.Run{Status: runbooks.RunPlanned, Plan: plan(runbooks.Write), Hypothesis: likely}),
-			policy: auto, want: AwaitApproval, reason: NeedsApproval},
-		"auto asks before the irreversible": {in: withRun(diagnosed(incident.Diagnosing), incident.Run{Status: runbooks.RunPlanned, Plan: plan(runbooks.Irreversible), Hypothesis: confirmed}),
-			policy: auto, want: AwaitApproval, reason: NeedsApproval},
-		"suggest shows the plan to a person": {in: withRun(diagnosed(incident.Diagnosing), incident.Run{Status: runbooks.RunPlanned, Plan: plan(runbooks.Write), Hypothesis: confirmed}),
-			policy: policy(func(p *Policy) { p.Level = runbooks.Suggest }), want: Escalate, reason: PolicySuggest},
-		"an approved plan is carried out": {in: withRun(firing(incident.AwaitingApproval), incident.Run{Status: runbooks.RunWaiting, Plan: plan(runbooks.Write), AskedAt: t0, Decisions: yes}),
-			want: Remediate, reason: PlanApproved},
-		"an approval of another plan is none": {in: withRun(firing(incident.AwaitingApproval), incident.Run{Status: runbooks.RunWaiting, Plan: plan(runbooks.Write), AskedAt: t0,
-			Decisions: []incident.Approval{{By: "ada", Approved: true, PlanDigest: "d0"}}}), want: Wait, reason: WaitingForApproval},
-		"a no is no yes": {in: withRun(firing(incident.AwaitingApproval), incident.Run{Status: runbooks.RunWaiting, Plan: plan(runbooks.Write), AskedAt: t0,
-			Decisions: []incident.Approval{{By: "ada", PlanDigest: "d1"}}}), want: Wait, reason: WaitingForApproval},
-		"approvals time out": {in: withRun(firing(incident.AwaitingApproval), incident.Run{Status: runbooks.RunWaiting, Plan: plan(runbooks.Write), AskedAt: t0.Add(-2 * time.Hour)}),
-			want: Escalate, reason: ApprovalTimedOut},
-		"a person may still approve after the call": {in: withRun(firing(incident.Escalated), incident.Run{Status: runbooks.RunWaiting, Plan: plan(runbooks.Write), Decisions: yes}),
-			want: Remediate, reason: PlanApproved},
+		"by default a person is asked": {
+			in:   withRun(diagnosed(incident.Diagnosing), incident.Run{Status: runbooks.RunPlanned, Plan: plan(runbooks.Write), Hypothesis: confirmed}),
+			want: AwaitApproval, reason: NeedsApproval,
+		},
+		"auto acts on a confirmed cause": {
+			in:     withRun(diagnosed(incident.Diagnosing), incident.Run{Status: runbooks.RunPlanned, Plan: plan(runbooks.Write), Hypothesis: confirmed}),
+			policy: auto, want: Remediate, reason: AllowedByPolicy,
+		},
+		"auto asks about a likely cause": {
+			in:     withRun(diagnosed(incident.Diagnosing), incident.Run{Status: runbooks.RunPlanned, Plan: plan(runbooks.Write), Hypothesis: likely}),
+			policy: auto, want: AwaitApproval, reason: NeedsApproval,
+		},
+		"auto asks before the irreversible": {
+			in:     withRun(diagnosed(incident.Diagnosing), incident.Run{Status: runbooks.RunPlanned, Plan: plan(runbooks.Irreversible), Hypothesis: confirmed}),
+			policy: auto, want: AwaitApproval, reason: NeedsApproval,
+		},
+		"suggest shows the plan to a person": {
+			in:     withRun(diagnosed(incident.Diagnosing), incident.Run{Status: runbooks.RunPlanned, Plan: plan(runbooks.Write), Hypothesis: confirmed}),
+			policy: policy(func(p *Policy) { p.Level = runbooks.Suggest }), want: Escalate, reason: PolicySuggest,
+		},
+		"an approved plan is carried out": {
+			in:   withRun(firing(incident.AwaitingApproval), incident.Run{Status: runbooks.RunWaiting, Plan: plan(runbooks.Write), AskedAt: t0, Decisions: yes}),
+			want: Remediate, reason: PlanApproved,
+		},
+		"an approval of another plan is none": {in: withRun(firing(incident.AwaitingApproval), incident.Run{
+			Status: runbooks.RunWaiting, Plan: plan(runbooks.Write), AskedAt: t0,
+			Decisions: []incident.Approval{{By: "ada", Approved: true, PlanDigest: "d0"}},
+		}), want: Wait, reason: WaitingForApproval},
+		"a no is no yes": {in: withRun(firing(incident.AwaitingApproval), incident.Run{
+			Status: runbooks.RunWaiting, Plan: plan(runbooks.Write), AskedAt: t0,
+			Decisions: []incident.Approval{{By: "ada", PlanDigest: "d1"}},
+		}), want: Wait, reason: WaitingForApproval},
+		"approvals time out": {
+			in:   withRun(firing(incident.AwaitingApproval), incident.Run{Status: runbooks.RunWaiting, Plan: plan(runbooks.Write), AskedAt: t0.Add(-2 * time.Hour)}),
+			want: Escalate, reason: ApprovalTimedOut,
+		},
+		"a person may still approve after the call": {
+			in:   withRun(firing(incident.Escalated), incident.Run{Status: runbooks.RunWaiting, Plan: plan(runbooks.Write), Decisions: yes}),
+			want: Remediate, reason: PlanApproved,
+		},
 
 		"a verified run is not proof":      {in: withRun(firing(incident.Remediating), ended(runbooks.RunVerified)), want: Verify, reason: RunVerified},
 		"an unknown outcome is a person's": {in: withRun(firing(incident.Remediating), ended(runbooks.RunUnknown)), want: Escalate, reason: OutcomeUnknown},
@@ -178,12 +200,18 @@ func TestDecide(t *testing.T) {
 			return withRun(firing(incident.Remediating), run)
 		}(), want: Escalate, reason: UndoStuck},
 
-		"a run that nobody reports on is never carried out again": {in: withRun(diagnosed(incident.Diagnosing), incident.Run{Status: runbooks.RunRunning, Plan: plan(runbooks.Write), Decisions: yes}),
-			want: Escalate, reason: OutcomeUnknown},
-		"a running run without work is none to wait for": {in: withRun(firing(incident.Remediating), incident.Run{Status: runbooks.RunRunning, Plan: plan(runbooks.Write), Decisions: yes}),
-			want: Escalate, reason: OutcomeUnknown},
-		"a plan that comes after the call asks, whatever the policy": {in: withRun(firing(incident.Escalated), incident.Run{Status: runbooks.RunPlanned, Plan: plan(runbooks.Write), Hypothesis: confirmed}),
-			policy: auto, want: AwaitApproval, reason: NeedsApproval},
+		"a run that nobody reports on is never carried out again": {
+			in:   withRun(diagnosed(incident.Diagnosing), incident.Run{Status: runbooks.RunRunning, Plan: plan(runbooks.Write), Decisions: yes}),
+			want: Escalate, reason: OutcomeUnknown,
+		},
+		"a running run without work is none to wait for": {
+			in:   withRun(firing(incident.Remediating), incident.Run{Status: runbooks.RunRunning, Plan: plan(runbooks.Write), Decisions: yes}),
+			want: Escalate, reason: OutcomeUnknown,
+		},
+		"a plan that comes after the call asks, whatever the policy": {
+			in:     withRun(firing(incident.Escalated), incident.Run{Status: runbooks.RunPlanned, Plan: plan(runbooks.Write), Hypothesis: confirmed}),
+			policy: auto, want: AwaitApproval, reason: NeedsApproval,
+		},
 		"a run verified after the call is measured": {in: withRun(firing(incident.Escalated), ended(runbooks.RunVerified)), want: Verify, reason: RunVerified},
 		"a run that is settled is not measured again": {in: func() *incident.Incident {
 			run := ended(runbooks.RunVerified)
@@ -194,17 +222,23 @@ func TestDecide(t *testing.T) {
 		"an approved plan is not carried out when the symptom is measured gone": {in: sourceResolved(measured(withRun(firing(incident.AwaitingApproval),
 			incident.Run{Status: runbooks.RunWaiting, Key: keyOf("disk-full"), Plan: plan(runbooks.Write), AskedAt: t0, Decisions: yes}), expr.True, t0), t0.Add(-time.Second)), want: Resolve, reason: GoneByItself},
 		"without an agent nothing is ordered": {in: diagnosed(incident.Diagnosing, hypothesis("disk-full", diagnostics.Confirmed, "rotate")), noAgent: true, want: Escalate, reason: NoAgent},
-		"without an agent a called person is not called again": {in: sourceResolved(diagnosed(incident.Escalated, hypothesis("disk-full", diagnostics.Confirmed)), t0),
-			noAgent: true, want: Wait, reason: NoAgent},
+		"without an agent a called person is not called again": {
+			in:      sourceResolved(diagnosed(incident.Escalated, hypothesis("disk-full", diagnostics.Confirmed)), t0),
+			noAgent: true, want: Wait, reason: NoAgent,
+		},
 		"a person's run goes on though diagnosing failed": {in: func() *incident.Incident {
 			in := withRun(firing(incident.Diagnosing), incident.Run{Status: runbooks.RunPlanned, Plan: plan(runbooks.Write)})
 			in.Failures = 3
 			return in
 		}(), want: AwaitApproval, reason: NeedsApproval},
-		"a dry run that is over resolves nothing": {in: withRun(diagnosed(incident.Diagnosing), incident.Run{Status: runbooks.RunPlanned, DryRun: true, Plan: plan(runbooks.Write), EndedAt: t0}),
-			want: Escalate, reason: CauseUnknown},
-		"a person's verified run with nothing to measure by is not proof": {in: withRun(diagnosed(incident.Verifying, hypothesis("disk-full", diagnostics.Possible)), incident.Run{Status: runbooks.RunVerified,
-			EndedAt: t0.Add(-time.Hour), Plan: plan(runbooks.Write), Result: &runbooks.RunResult{Status: runbooks.RunVerified}}), want: Escalate, reason: CannotVerify},
+		"a dry run that is over resolves nothing": {
+			in:   withRun(diagnosed(incident.Diagnosing), incident.Run{Status: runbooks.RunPlanned, DryRun: true, Plan: plan(runbooks.Write), EndedAt: t0}),
+			want: Escalate, reason: CauseUnknown,
+		},
+		"a person's verified run with nothing to measure by is not proof": {in: withRun(diagnosed(incident.Verifying, hypothesis("disk-full", diagnostics.Possible)), incident.Run{
+			Status:  runbooks.RunVerified,
+			EndedAt: t0.Add(-time.Hour), Plan: plan(runbooks.Write), Result: &runbooks.RunResult{Status: runbooks.RunVerified},
+		}), want: Escalate, reason: CannotVerify},
 
 		"verifying measures":                                {in: withRun(firing(incident.Verifying), ended(runbooks.RunVerified)), want: Verify, reason: RunVerified},
 		"a measurement from before proves nothing":          {in: measured(withRun(firing(incident.Verifying), ended(runbooks.RunVerified)), expr.True, t0.Add(-time.Second)), want: Verify, reason: RunVerified},
@@ -221,10 +255,14 @@ func TestDecide(t *testing.T) {
 
 		"source says resolved: the host is asked": {in: sourceResolved(withRun(diagnosed(incident.AwaitingApproval, hypothesis("disk-full", diagnostics.Confirmed, "rotate")),
 			incident.Run{Status: runbooks.RunWaiting, Key: keyOf("disk-full"), Plan: plan(runbooks.Write), AskedAt: t0}), t0), want: Measure, reason: SourceSaysResolved},
-		"source says resolved, the probe says no: it stays open": {in: sourceResolved(measured(diagnosed(incident.Escalated, hypothesis("disk-full", diagnostics.Confirmed)), expr.False, t0), t0.Add(-time.Second)),
-			want: Wait, reason: SourceIsWrong},
-		"source says resolved and the probe agrees": {in: sourceResolved(measured(diagnosed(incident.Escalated, hypothesis("disk-full", diagnostics.Confirmed)), expr.True, t0), t0.Add(-time.Second)),
-			want: Resolve, reason: GoneByItself},
+		"source says resolved, the probe says no: it stays open": {
+			in:   sourceResolved(measured(diagnosed(incident.Escalated, hypothesis("disk-full", diagnostics.Confirmed)), expr.False, t0), t0.Add(-time.Second)),
+			want: Wait, reason: SourceIsWrong,
+		},
+		"source says resolved and the probe agrees": {
+			in:   sourceResolved(measured(diagnosed(incident.Escalated, hypothesis("disk-full", diagnostics.Confirmed)), expr.True, t0), t0.Add(-time.Second)),
+			want: Resolve, reason: GoneByItself,
+		},
 		"source says resolved and nothing can be measured: hold": {in: sourceResolved(diagnosed(incident.Escalated), t0), want: Wait, reason: SourceSaysResolved},
 		"held long enough it is closed as unverified":            {in: sourceResolved(diagnosed(incident.Escalated), t0.Add(-6*time.Minute)), want: Resolve, reason: HeldUnverified},
 

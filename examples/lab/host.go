@@ -69,7 +69,7 @@ func (l *Lab) reserve(name string) (*Host, error) {
 func (h *Host) furnish(ctx context.Context) error {
 	dir := filepath.Dir(h.Root)
 	for _, sub := range []string{"root", "upper", "work"} {
-		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil { //nolint:gosec // upper becomes the host's /
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
 			return err
 		}
 	}
@@ -186,7 +186,7 @@ func (h *Host) findLeader() (bool, error) {
 	if err != nil {
 		return false, h.died()
 	}
-	for _, child := range strings.Fields(string(children)) {
+	for child := range strings.FieldsSeq(string(children)) {
 		status, err := os.ReadFile("/proc/" + child + "/status")
 		if err != nil {
 			continue

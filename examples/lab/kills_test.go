@@ -212,7 +212,7 @@ func openKillStory(t *testing.T, seed uint64) *killStory {
 			t.Fatal(err)
 		}
 	}
-	if err := os.WriteFile(helper, fmt.Appendf(nil, killsHelper, s.effects), 0o700); err != nil { //nolint:gosec // it is run
+	if err := os.WriteFile(helper, fmt.Appendf(nil, killsHelper, s.effects), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	people, agents := freePort(t), freePort(t)
@@ -284,7 +284,7 @@ func (s *killStory) postOnce(ctx context.Context, file string, body []byte) (boo
 	status, answer, err := s.call(ctx, http.MethodPost, "/v1/signals/generic/kills", body)
 	switch {
 	case err != nil || status >= http.StatusInternalServerError: // it is down, or says come again
-		return false, nil //nolint:nilerr // sent again
+		return false, nil
 	case status != http.StatusAccepted:
 		return false, fmt.Errorf("the signal was refused: %d: %s", status, answer)
 	}
@@ -407,7 +407,7 @@ func (s *killStory) settled(ctx context.Context) map[string]incidentView {
 	err := poll(ctx, "every incident to come to rest", func() (bool, error) {
 		list, err := s.incidents(ctx)
 		if err != nil {
-			return false, nil //nolint:nilerr // asked again
+			return false, nil
 		}
 		resting := true
 		for _, sum := range list {
@@ -416,7 +416,7 @@ func (s *killStory) settled(ctx context.Context) map[string]incidentView {
 			}
 			v, err := s.incident(ctx, sum.ID)
 			if err != nil {
-				return false, nil //nolint:nilerr // asked again
+				return false, nil
 			}
 			out[sum.ID] = v
 			resting = resting && atRest(v.Status)

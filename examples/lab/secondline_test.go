@@ -325,7 +325,7 @@ func (in *installation) until(ctx context.Context, t *testing.T, id, what string
 	if err := poll(ctx, what, func() (bool, error) {
 		got, err := in.incident(ctx, id)
 		if err != nil {
-			return false, nil //nolint:nilerr // asked again
+			return false, nil
 		}
 		v = got
 		return asked(v), nil

@@ -137,7 +137,7 @@ func (s *storyLab) fire(t *testing.T, labels ...string) string {
 	if err := poll(ctx, fmt.Sprintf("an incident for %v", labels), func() (bool, error) {
 		signals, err := s.signals(ctx)
 		if err != nil {
-			return false, nil //nolint:nilerr // asked again
+			return false, nil
 		}
 		for _, sig := range signals {
 			if sig.IncidentID != nil && hasLabels(sig.Labels, labels) {
@@ -398,11 +398,11 @@ printf 'server {\n  listen 8080\n}\n' >/etc/nginx/conf.d/shop.conf
 
 // allClaimsHold looks for "N of N claims hold" with N above zero.
 func allClaimsHold(text string) bool {
-	i := strings.Index(text, " claims hold")
-	if i < 0 {
+	before, _, ok := strings.Cut(text, " claims hold")
+	if !ok {
 		return false
 	}
-	words := strings.Fields(text[:i])
+	words := strings.Fields(before)
 	n := len(words)
 	return n >= 3 && words[n-2] == "of" && words[n-1] == words[n-3] && words[n-1] != "0"
 }

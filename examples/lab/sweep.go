@@ -163,7 +163,7 @@ func recordedPID(file string) (int, error) {
 	}
 	_, now, err := processStat(pid)
 	if err != nil || now != start || !alive(pid) {
-		return 0, nil //nolint:nilerr // it has ended
+		return 0, nil
 	}
 	return pid, nil
 }
