@@ -101,6 +101,7 @@ type Agent struct {
 	link      *job.Link
 	identity  job.Identity // the newest; Options.Identity is the one started with
 	renewedAt time.Time
+	causes    map[string]*diagnostics.Cause // parsed, by digest
 }
 
 // New checks the options and returns an agent.
@@ -125,7 +126,7 @@ func New(o Options) (*Agent, error) {
 	o.Timing = o.Timing.withDefaults()
 	return &Agent{
 		Options: o, slots: make(chan struct{}, o.Limits.MaxJobs),
-		running: map[string]*running{}, pending: map[string]job.Report{}, identity: o.Identity,
+		running: map[string]*running{}, pending: map[string]job.Report{}, causes: map[string]*diagnostics.Cause{}, identity: o.Identity,
 	}, nil
 }
 

@@ -161,14 +161,33 @@ func (a *Agent) diagnose(ctx context.Context, j job.Job, r remote.Runner, report
 	return err
 }
 
+// maxCauses bounds how many parsed causes an agent keeps; a catalogue has some
+// hundred at most.
+const maxCauses = 1000
+
+// cause parses a cause that came with a job. The same file comes with every
+// diagnosis, and compiling all of them takes longer than the way from the alert
+// to the server, so what was parsed is kept by its digest.
 func (a *Agent) cause(doc job.Document) (*diagnostics.Cause, error) {
 	if err := doc.Verify(); err != nil {
 		return nil, err
+	}
+	a.mu.Lock()
+	c, known := a.causes[doc.Digest]
+	a.mu.Unlock()
+	if known {
+		return c, nil
 	}
 	c, err := diagnostics.ParseCause(doc.Name, doc.Body, a.Probes)
 	if err != nil {
 		return nil, fault.Wrap(fault.Invalid, err, "read cause %s", doc.Name)
 	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.causes) >= maxCauses {
+		clear(a.causes)
+	}
+	a.causes[doc.Digest] = c
 	return c, nil
 }
 
