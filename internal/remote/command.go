@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"path"
+	"regexp"
 	"strings"
 	"time"
 
@@ -153,7 +154,10 @@ func DirLimit(maxEntries int) int {
 	return min(maxEntries, MaxDirEntries)
 }
 
-// SudoHint says which sudoers rule lets login run argv as user in the form of AsUser.
+// SudoHint says which sudoers rule lets login run argv as user in the form of
+// AsUser, and nothing else: in sudoers(5) a plain * also matches blanks, and so
+// any other program; a regular expression (sudo 1.9.10 and later) does not.
 func SudoHint(login, user string, argv []string) string {
-	return fmt.Sprintf("allow it on the server with a sudoers rule: %s ALL=(%s) NOPASSWD: /usr/bin/timeout -k 5s * %s", login, user, Quote(argv))
+	return fmt.Sprintf("allow it on the server with a sudoers rule: %s ALL=(%s) NOPASSWD: /usr/bin/timeout ^-k 5s [0-9]+s %s$",
+		login, user, regexp.QuoteMeta(strings.Join(argv, " ")))
 }
