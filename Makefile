@@ -68,7 +68,7 @@ fuzz:
 bench:
 	$(GO) test -run '^$$' -bench . -timeout 20m ./controller/intake/intakebench
 	$(GO) test -run '^$$' -bench AlertToFirstCommand -benchtime 200x -timeout 20m ./cmd/secondline
-	$(GO) test -run '^$$' -bench FanOut -benchtime 1x -timeout 40m ./internal/remote/ssh/...
+	$(GO) run ./internal/remote/ssh/fanoutbench
 
 ## lab: the stories on real servers in systemd-nspawn, with real faults; needs root and Debian
 .PHONY: lab

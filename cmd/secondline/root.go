@@ -69,7 +69,7 @@ Start here:
   secondline demo                       the whole story on this machine, harmless, in under a minute
   secondline diagnose user@host         what is wrong with a server, read-only, over SSH
   secondline controller                 take alerts, decide, show the web page on 127.0.0.1:7420`,
-		SilenceUsage: true, SilenceErrors: true, Version: version,
+		SilenceUsage: true, SilenceErrors: true, Version: version, Args: cobra.ArbitraryArgs, // group refuses what is no command
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{errUsage(c, err)}
