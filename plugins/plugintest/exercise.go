@@ -171,8 +171,10 @@ func (w wire) unanswered(t *testing.T, c Case) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
+	began := time.Now()
 	raws, err := w.client.Read(ctx, plugins.Call{Probe: w.spec.Name, Args: c.Args, Host: silent{}, Timeout: deadline})
-	if ctx.Err() != nil {
+	// gRPC may notice the end of patience a moment before ctx says so.
+	if ctx.Err() != nil || time.Since(began) > patience/2 {
 		t.Fatalf("Read ignores its deadline: %v", err)
 	}
 	if err == nil && !slices.ContainsFunc(raws, func(r plugins.Raw) bool { return !r.Status.Tells() }) {
