@@ -337,17 +337,17 @@ func outcome(deleted []file) engine.Outcome {
 		bytes += f.Size
 	}
 	var text strings.Builder
-	text.WriteString(fmt.Sprintf("deleted %d files, %d bytes", len(deleted), bytes))
+	fmt.Fprintf(&text, "deleted %d files, %d bytes", len(deleted), bytes)
 	for i, f := range deleted {
 		if i == 20 {
-			text.WriteString(fmt.Sprintf(", and %d more", len(deleted)-i))
+			fmt.Fprintf(&text, ", and %d more", len(deleted)-i)
 			break
 		}
 		separator := ", "
 		if i == 0 {
 			separator = ": "
 		}
-		text.WriteString(fmt.Sprintf("%s%q", separator, f.Path))
+		fmt.Fprintf(&text, "%s%q", separator, f.Path)
 	}
 	return engine.Outcome{Changed: text.String()}
 }
