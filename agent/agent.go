@@ -126,7 +126,7 @@ func New(o Options) (*Agent, error) {
 	o.Timing = o.Timing.withDefaults()
 	return &Agent{
 		Options: o, slots: make(chan struct{}, o.Limits.MaxJobs),
-		running: map[string]*running{}, pending: map[string]job.Report{}, causes: map[string]*diagnostics.Cause{}, identity: o.Identity,
+		running: map[string]*running{}, pending: map[string]job.Report{}, identity: o.Identity,
 	}, nil
 }
 

@@ -184,8 +184,8 @@ func (a *Agent) cause(doc job.Document) (*diagnostics.Cause, error) {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if len(a.causes) >= maxCauses {
-		clear(a.causes)
+	if a.causes == nil || len(a.causes) >= maxCauses {
+		a.causes = map[string]*diagnostics.Cause{}
 	}
 	a.causes[doc.Digest] = c
 	return c, nil
