@@ -93,8 +93,8 @@ type RunSpec struct {
 	PlanDigest  string         `json:"plan_digest"`
 	Plan        *runbooks.Plan `json:"plan,omitempty"`        // as approved; without it nothing may differ
 	ApprovedBy  []string       `json:"approved_by"`           // people, or "policy:..." when the level in force is auto
-	Signature   []byte         `json:"signature,omitempty"`   // over the runbook digest, by a key the controller does not hold
-	Certificate []byte         `json:"certificate,omitempty"` // the limits' proof that the blast radius was reserved
+	Signature   []byte         `json:"signature,omitempty"`   // over the runbook digest, by a key the controller does not hold; carried, not checked yet
+	Certificate []byte         `json:"certificate,omitempty"` // the limits' proof that the blast radius was reserved; carried, not checked yet
 	MaxHold     time.Duration  `json:"max_hold_ns,omitempty"` // policy verify.max_hold; 0 means no limit
 }
 
