@@ -123,7 +123,12 @@ func (h *Host) boot(ctx context.Context) (err error) {
 	// The machine's name must be unique on this whole machine: nspawn keeps
 	// locks by it even when it registers nothing.
 	machine := strings.TrimPrefix(h.lab.Name, prefix) + "-" + h.Name
-	h.nspawn, err = h.lab.Start(ctx, ProcessOptions{Name: h.Name, Argv: []string{
+	groups, err := h.makeGroups()
+	if err != nil {
+		return err
+	}
+	h.nspawn, err = h.lab.Start(ctx, ProcessOptions{Name: h.Name, Env: []string{"LAB_GROUPS=" + strings.Join(groups, " ")}, Argv: []string{
+		"sh", "-c", joinGroups, "sh",
 		"systemd-nspawn", "--register=no", "--keep-unit", "-q", "-b", "-M", machine, "--hostname=" + h.Name, "-D", h.Root,
 		"--network-bridge=br0", "--capability=all", "--link-journal=no", "--resolv-conf=off",
 	}})
@@ -156,7 +161,7 @@ func (h *Host) boot(ctx context.Context) (err error) {
 		return fmt.Errorf("%w (systemd says %q, see %s)", err, state, h.nspawn.Log)
 	}
 	if state != "running" {
-		failed, _ := h.Run(ctx, "systemctl", "list-units", "--failed", "--plain", "--no-legend")
+		failed, _ := h.Run(ctx, "systemctl", "status", "--failed", "--full", "--no-pager", "--lines=20")
 		return fmt.Errorf("systemd says %s: %s", state, failed)
 	}
 	return poll(ctx, "sshd", func() (bool, error) {

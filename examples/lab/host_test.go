@@ -144,6 +144,15 @@ func nothingLeft(t *testing.T, dir string, pids []int) {
 	if _, err := os.Stat(dir); err == nil {
 		t.Errorf("%s is there", dir)
 	}
+	hierarchies, err := groupHierarchies()
+	if err != nil {
+		t.Error(err)
+	}
+	for _, h := range hierarchies {
+		if _, err := os.Stat(filepath.Join(h, filepath.Base(dir))); err == nil {
+			t.Errorf("the control group in %s is there", h)
+		}
+	}
 	loops, err := filepath.Glob("/sys/block/loop*/loop/backing_file")
 	if err != nil {
 		t.Error(err)
@@ -161,6 +170,36 @@ func nothingLeft(t *testing.T, dir string, pids []int) {
 		if line, err := os.ReadFile(name); err == nil && strings.Contains(string(line), dir) {
 			t.Errorf("%s: %q", name, strings.ReplaceAll(string(line), "\x00", " "))
 		}
+	}
+}
+
+// TestHostsAreApart guards what systemd does by control groups: stopping a unit
+// and killing what is left of it must not reach another host's.
+func TestHostsAreApart(t *testing.T) {
+	needLab(t)
+	l := openLab(t)
+	var hosts []*Host
+	for _, name := range []string{"app1", "app2"} {
+		h, err := l.AddHost(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hosts = append(hosts, h)
+	}
+	before, err := hosts[1].Run(t.Context(), "systemctl", "show", "-P", "MainPID", "ssh.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := hosts[0].Run(t.Context(), "systemctl", "kill", "--signal=KILL", "ssh.service"); err != nil {
+		t.Fatal(err)
+	}
+	after, err := hosts[1].Run(t.Context(), "sh", "-c", "systemctl show -P MainPID ssh.service; kill -0 "+strings.TrimSpace(before))
+	if err != nil || after != before {
+		t.Errorf("sshd of app2 was %q and is %q (%v) after that of app1 was killed", before, after, err)
+	}
+	groups, err := hosts[1].Run(t.Context(), "systemd-cgls", "--no-pager", "--unit", "ssh.service")
+	if err != nil || !strings.Contains(groups, "sshd") {
+		t.Errorf("app2 does not see its sshd in the unit's group: %q, %v", groups, err)
 	}
 }
 

@@ -39,7 +39,7 @@ systemctl disable nginx.service logrotate.timer
 useradd --create-home --shell /bin/bash ops
 echo 'ops ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/ops
 chmod 440 /etc/sudoers.d/ops
-rm -f /etc/ssh/ssh_host_* /etc/machine-id
+rm -f /etc/fstab /etc/ssh/ssh_host_* /etc/machine-id
 : >/etc/machine-id
 apt-get clean
 `

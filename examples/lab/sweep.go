@@ -50,7 +50,7 @@ func youngerThan(name string, age time.Duration) bool {
 }
 
 // remove ends the recorded processes of the lab in dir and takes away its
-// mounts, its namespace and the folder itself, in this order. It depends on
+// mounts, control groups, its namespace and the folder itself, in this order. It depends on
 // nothing that only the lab's own process knew.
 func remove(ctx context.Context, dir string) error {
 	if err := killRecorded(ctx, filepath.Join(dir, pidsDir)); err != nil {
@@ -60,6 +60,9 @@ func remove(ctx context.Context, dir string) error {
 		return err
 	}
 	name := filepath.Base(dir)
+	if err := removeGroups(name); err != nil {
+		return err
+	}
 	if _, err := os.Stat(filepath.Join(netnsDir, name)); err == nil {
 		if _, err := output(exec.CommandContext(ctx, "ip", "netns", "delete", name)); err != nil {
 			return err
