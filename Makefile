@@ -75,7 +75,7 @@ bench:
 lab:
 	SECONDLINE_REQUIRE_REAL=1 $(GO) test -count=1 -timeout 30m -v -run 'Stor' ./examples/lab/...
 
-## kills: SIGKILL of controller and agent at 30 random moments of a story; SEED= repeats one
+## kills: SIGKILL of controller and agent at 30 random moments of two stories, on this machine and over SSH; needs what lab needs; SEED= repeats one
 .PHONY: kills
 kills:
 	SECONDLINE_REQUIRE_REAL=1 SECONDLINE_KILLS=30 SECONDLINE_SEED=$(SEED) $(GO) test -count=1 -timeout 60m -v -run TestKills ./examples/lab/...

@@ -36,6 +36,7 @@ func (a *Agent) keepLeases(ctx context.Context, l *job.Link) {
 			if err := l.Confirm(ctx); err != nil {
 				return
 			}
+			a.tellProgress()
 		}
 		select {
 		case <-ctx.Done():

@@ -32,6 +32,8 @@ type running struct {
 	stop  context.CancelCauseFunc
 	lapse *time.Timer // of a run; nil for what only reads
 	again *job.Job    // sent again while this was on its way
+
+	progress *progress // nil until there is some
 }
 
 // take begins a job, or answers one that is known. It never begins the same

@@ -135,12 +135,8 @@ func (a *Agent) do(ctx context.Context, j job.Job, rb *runbooks.Runbook, r remot
 }
 
 func (a *Agent) collector(j job.Job, budget time.Duration) *diagnostics.Collector {
-	return &diagnostics.Collector{
-		Probes: a.Probes, Now: a.Now, Budget: budget,
-		OnProbe: func(probe, target string) {
-			a.event(j.ID, j.Fence, job.Event{JobID: j.ID, At: a.Now(), Kind: "probe", Text: probe + " on " + target})
-		},
-	}
+	p := a.progressOf(j)
+	return &diagnostics.Collector{Probes: a.Probes, Now: a.Now, Budget: budget, OnProbe: p.probeBegan, OnProbeEnd: p.probeEnded}
 }
 
 func (a *Agent) diagnose(ctx context.Context, j job.Job, r remote.Runner, report *job.Report) error {
@@ -199,10 +195,7 @@ func (a *Agent) deps(j job.Job, jl engine.Journal) engine.Deps {
 	return engine.Deps{
 		CommandOutlives: a.CommandOutlives,
 		Actions:         a.Actions, Probes: probeReader{a.Probes, a.Now}, Specs: diagnostics.SpecsOf(a.Probes), Journal: jl, Now: a.Now, CleanupRoots: roots,
-		Logger: a.Logger,
-		OnEvent: func(e engine.Event) {
-			a.event(j.ID, j.Fence, job.Event{JobID: j.ID, At: e.At, Kind: e.Kind, Step: e.Step, Text: e.Text})
-		},
+		Logger: a.Logger, OnEvent: a.progressOf(j).engineEvent,
 	}
 }
 

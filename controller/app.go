@@ -50,6 +50,8 @@ type App struct {
 
 	digest, due, bundles, messages bell
 
+	clockAt time.Time // what the clock said when it was last looked at
+
 	mu sync.Mutex // guards below
 	// undo is what Stop does, last first; each entry has a name for the log.
 	undo     []closer
@@ -94,7 +96,7 @@ func New(ctx context.Context, o Options) (*App, error) {
 	a.agents = dispatch.New(dispatch.Options{
 		Store: o.Store, CA: a.ca, Receiver: receiver{a}, Controller: id, Now: o.Now, Logger: o.Logger, OnRefused: a.metrics.agentRefused.Inc,
 	})
-	a.server, err = job.NewServer(job.ServerOptions{CA: a.ca, Backend: backend{a.agents, a}, Hosts: o.AgentHosts, Controller: id, Logger: o.Logger})
+	a.server, err = job.NewServer(job.ServerOptions{CA: a.ca, Backend: backend{a.agents, a}, Controller: id, Logger: o.Logger})
 	if err != nil {
 		return nil, err
 	}
@@ -165,7 +167,8 @@ func (a *App) Start(ctx context.Context) error {
 	a.run(func() { a.every(work, a.bundles, 2*time.Second, a.writeBundles) })
 	a.run(func() { a.every(work, a.messages, 2*time.Second, a.sendMessages) })
 	a.run(func() { a.every(work, newBell(), time.Second, a.runChecks) })
-	a.run(func() { a.every(work, newBell(), time.Hour, a.retire) })
+	a.run(func() { a.every(work, newBell(), time.Second, a.watchClock) })
+	a.run(func() { a.every(work, newBell(), retireEvery, a.retire) })
 	// Agents enrol and are revoked at other controllers, too.
 	a.run(func() { a.every(work, newBell(), enrolledEvery, a.refreshEnrolled) })
 	if a.agentsAt != nil {
@@ -314,21 +317,29 @@ func (a *App) reconcileDue(ctx context.Context) error {
 	}
 }
 
-// Retention of DESIGN section 10.
-const (
-	keepBodies    = 30 * 24 * time.Hour
-	retireAtOnce  = 1000
-	retireRounds  = 100
-	agentQueueTag = "agent:"
-)
+// clockSlack is how far a clock may go back unnoticed: what waits then waits
+// so much longer.
+const clockSlack = 10 * time.Second
 
-func (a *App) retire(ctx context.Context) error {
-	for range retireRounds {
-		n, err := a.o.Store.DeleteBodies(ctx, a.o.Now().Add(-keepBodies), retireAtOnce)
-		if err != nil || n < retireAtOnce {
-			return err
-		}
+// watchClock notices a clock that was set back, and at every start supposes that
+// it was: times that a wrong clock has left in the store would never come.
+func (a *App) watchClock(ctx context.Context) error {
+	now := a.o.Now().Round(0) // without the monotonic reading, which never goes back
+	before := a.clockAt
+	if !before.IsZero() && !now.Before(before.Add(-clockSlack)) {
+		a.clockAt = now
+		return nil
 	}
+	if err := a.o.Store.PullForward(ctx, now, now.Add(claimFor)); err != nil {
+		return err
+	}
+	if !before.IsZero() {
+		a.o.Logger.WarnContext(ctx, "the clock was set back; what was due later is due now", slog.Duration("by", before.Sub(now)))
+	}
+	a.clockAt = now
+	a.due.ring()
+	a.messages.ring()
+	a.bundles.ring()
 	return nil
 }
 
@@ -364,7 +375,27 @@ func (r receiver) Receive(ctx context.Context, agent string, report job.Report) 
 	if row.Kind == string(job.Check) {
 		return r.a.receiveCheck(ctx, agent, row, report)
 	}
-	return r.a.loop.Receive(ctx, agent, report)
+	if err := r.a.loop.Receive(ctx, agent, report); err != nil {
+		return err
+	}
+	r.a.hub.ended(report.JobID)
+	return nil
+}
+
+func (r receiver) StopAsked(ctx context.Context, row store.Job) (string, error) {
+	if row.Kind != string(job.Run) {
+		return "", nil
+	}
+	in, err := r.a.o.Store.FindIncident(ctx, row.Incident)
+	if err != nil {
+		return "", err
+	}
+	for i := range in.Runs {
+		if in.Runs[i].JobID == row.ID {
+			return in.Runs[i].StopAsked, nil
+		}
+	}
+	return "", nil
 }
 
 func (r receiver) Progress(ctx context.Context, agent string, e job.Event) {

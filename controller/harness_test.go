@@ -92,7 +92,7 @@ func (m *mailbox) of(kind string) []notify.Message {
 // desk is a controller that is not started: the story does what the workers of
 // App would do, one after the other.
 type desk struct {
-	*testing.T
+	testing.TB
 	clock *clock
 	db    store.Store
 	dir   string
@@ -155,7 +155,7 @@ func realSettings(t testing.TB) Settings {
 }
 
 // newDesk has the real catalogue, the real library and a real SQLite store.
-func newDesk(t *testing.T) *desk {
+func newDesk(t testing.TB) *desk {
 	t.Helper()
 	dir := t.TempDir()
 	db, err := sqlite.Open(t.Context(), filepath.Join(dir, "db"), sqlite.Options{Logger: logger(t)})
@@ -163,7 +163,7 @@ func newDesk(t *testing.T) *desk {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	d := &desk{T: t, clock: &clock{at: t0}, db: db, dir: dir, box: &mailbox{name: "mailbox"}, settings: realSettings(t)}
+	d := &desk{TB: t, clock: &clock{at: t0}, db: db, dir: dir, box: &mailbox{name: "mailbox"}, settings: realSettings(t)}
 	d.settings.Channels = []notify.Sender{d.box}
 	for _, name := range []string{"web1", "web2"} {
 		if err := db.SaveAgent(t.Context(), store.Agent{ID: name, EnrolledAt: t0, Targets: []string{}}); err != nil {
@@ -179,7 +179,7 @@ func logger(t testing.TB) *slog.Logger { return slog.New(slog.NewTextHandler(t.O
 // newApp makes another controller on the same store.
 func (d *desk) newApp(o Options) *App {
 	d.Helper()
-	o.DataDir, o.Store, o.Probes, o.Sources, o.Now, o.Rand, o.Logger = d.dir, d.db, probeSet(d), sources.All(), d.clock.now, rand.Reader, logger(d)
+	o.DataDir, o.Store, o.Sources, o.Now, o.Rand, o.Logger = d.dir, d.db, sources.All(), d.clock.now, rand.Reader, logger(d)
 	o.Load = func() (Settings, error) {
 		d.mu.Lock()
 		defer d.mu.Unlock()

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
+	"os"
 	"path/filepath"
 	"time"
 
+	"github.com/secondline-ops/secondline/agent/job"
 	"github.com/secondline-ops/secondline/controller/access"
 	"github.com/secondline-ops/secondline/controller/api"
 	"github.com/secondline-ops/secondline/controller/incident"
@@ -115,7 +118,11 @@ func (s service) BundlePath(ctx context.Context, ref string) (string, error) {
 	if in.Escalation == nil || in.Escalation.Bundle == "" {
 		return "", fault.New(fault.NotFound, "incident %d has no bundle", in.Number).WithHint("one is written when it is escalated: secondline incident escalate %d", in.Number)
 	}
-	return filepath.Join(s.bundleDir(), filepath.Base(in.Escalation.Bundle)), nil
+	path := filepath.Join(s.bundleDir(), filepath.Base(in.Escalation.Bundle))
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return "", s.bundleGone(in)
+	}
+	return path, nil
 }
 
 // Runbooks returns the catalogue of cures.
@@ -142,10 +149,12 @@ func (s service) Connected() map[string]bool { return s.agents.Connected() }
 // Subscribe returns ids of incidents that change until ctx ends.
 func (s service) Subscribe(ctx context.Context) <-chan string { return s.hub.subscribe(ctx) }
 
-// Follow returns what agents are doing for the incident ("" for all) until ctx
-// ends. It is lossy.
-func (a *App) Follow(ctx context.Context, incidentID string) <-chan Progress {
-	return a.hub.follow(ctx, incidentID)
+// Activity returns what the job's agent said last that it does.
+func (s service) Activity(jobID string) job.Activity { return s.hub.activity(jobID) }
+
+// WatchActivity rings when what is done for the incident may have changed.
+func (s service) WatchActivity(ctx context.Context, incidentID string) <-chan struct{} {
+	return s.hub.watchActivity(ctx, incidentID)
 }
 
 // Ready reports whether the store can be written.

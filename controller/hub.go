@@ -1,7 +1,10 @@
 package controller
 
 import (
+	"cmp"
 	"context"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 
@@ -16,20 +19,27 @@ const subscriberBuffer = 64
 // watcher that missed some gets "" and looks at everything.
 type hub struct {
 	mu sync.Mutex // guards below
-	// watchers of incident ids, and of progress of one incident.
+	// watchers of incident ids, and bells of those who watch the activity for one incident.
 	watchers map[chan string]struct{}
-	steps    map[chan Progress]string
+	bells    map[chan struct{}]string
+	// doing is what an agent said last of each job that it has not reported yet; told counts what they said.
+	doing map[string]activity
+	told  int64
 }
 
-// Progress is what an agent is doing right now, for live views. It is not kept.
-type Progress struct {
-	Incident string
-	Agent    string
-	Event    job.Event
+// activity is what an agent said last of a job. It is here only, and lost with
+// the controller: the agent says it again.
+type activity struct {
+	job.Activity
+	told int64 // when, in the order of what was told
 }
+
+// maxActivities bounds the jobs whose activity is known. Those that nobody ever
+// reports (an agent is gone) make room for newer ones.
+const maxActivities = 1024
 
 func newHub() *hub {
-	return &hub{watchers: map[chan string]struct{}{}, steps: map[chan Progress]string{}}
+	return &hub{watchers: map[chan string]struct{}{}, bells: map[chan struct{}]string{}, doing: map[string]activity{}}
 }
 
 func (h *hub) changed(id string) {
@@ -49,19 +59,51 @@ func (h *hub) changed(id string) {
 	}
 }
 
-func (h *hub) progress(agent string, e job.Event) {
-	id, _, _ := strings.Cut(e.JobID, ".")
+// progress takes over what an agent does now, and never waits.
+func (h *hub) progress(e job.Event) {
+	if e.Doing == nil {
+		return
+	}
+	bounded := e.Doing.Bounded()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for ch, want := range h.steps {
-		if want != "" && want != id {
+	if _, known := h.doing[e.JobID]; !known && len(h.doing) >= maxActivities {
+		oldest := slices.MinFunc(slices.Collect(maps.Keys(h.doing)), func(a, b string) int { return cmp.Compare(h.doing[a].told, h.doing[b].told) })
+		delete(h.doing, oldest)
+	}
+	h.told++
+	h.doing[e.JobID] = activity{bounded, h.told}
+	h.ring(e.JobID)
+}
+
+// ended forgets the activity of a job that was reported.
+func (h *hub) ended(jobID string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, known := h.doing[jobID]; known {
+		delete(h.doing, jobID)
+		h.ring(jobID)
+	}
+}
+
+// ring is called with mu held. A bell that was not heard yet is not rung twice.
+func (h *hub) ring(jobID string) {
+	id, _, _ := strings.Cut(jobID, ".")
+	for b, want := range h.bells {
+		if want != id {
 			continue
 		}
 		select {
-		case ch <- Progress{Incident: id, Agent: agent, Event: e}:
+		case b <- struct{}{}:
 		default:
 		}
 	}
+}
+
+func (h *hub) activity(jobID string) job.Activity {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.doing[jobID].Activity
 }
 
 // subscribe returns ids of incidents that changed until ctx ends.
@@ -79,17 +121,18 @@ func (h *hub) subscribe(ctx context.Context) <-chan string {
 	return ch
 }
 
-// follow returns progress of the incident ("" for all) until ctx ends.
-func (h *hub) follow(ctx context.Context, incident string) <-chan Progress {
-	ch := make(chan Progress, subscriberBuffer)
+// watchActivity returns a bell that rings when what is done for the incident
+// may have changed, until ctx ends.
+func (h *hub) watchActivity(ctx context.Context, incident string) <-chan struct{} {
+	b := make(chan struct{}, 1)
 	h.mu.Lock()
-	h.steps[ch] = incident
+	h.bells[b] = incident
 	h.mu.Unlock()
 	context.AfterFunc(ctx, func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		delete(h.steps, ch)
-		close(ch)
+		delete(h.bells, b)
+		close(b)
 	})
-	return ch
+	return b
 }

@@ -31,4 +31,7 @@ func idMaker(now func() time.Time, source io.Reader) func() string {
 	}
 }
 
+// agentQueueTag stands before the name of the agent that a queue is for.
+const agentQueueTag = "agent:"
+
 func cutAgent(queue string) (string, bool) { return strings.CutPrefix(queue, agentQueueTag) }

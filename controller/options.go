@@ -22,6 +22,7 @@ type Settings struct {
 	Checks    []*diagnostics.Check
 	Policy    triage.Policy
 	Channels  []notify.Sender
+	Retention Retention
 }
 
 // Options are what a controller is made of. Everything that could not be
@@ -29,11 +30,9 @@ type Settings struct {
 type Options struct {
 	Listen      string // people, webhooks, API; "" means none (tests)
 	AgentListen string // agents, mutual TLS
-	AgentHosts  []string
 	DataDir     string
 	BaseURL     string // for links in messages
 	Store       store.Store
-	Probes      *diagnostics.ProbeSet
 	Load        func() (Settings, error) // called at start and at each reload
 	Sources     []intake.Parser          // of signals
 	Now         func() time.Time

@@ -120,13 +120,13 @@ func (a *App) writeBundle(ctx context.Context, id string) (name string, err erro
 	if err := os.MkdirAll(a.bundleDir(), 0o700); err != nil {
 		return "", fmt.Errorf("make bundle folder: %w", err)
 	}
-	tmp, err := os.CreateTemp(a.bundleDir(), ".new-*")
+	tmp, err := os.CreateTemp(a.bundleDir(), unfinishedBundle+"*")
 	if err != nil {
 		return "", fmt.Errorf("make bundle: %w", err)
 	}
 	err = bundle.Write(tmp, b, a.signKey)
 	err = errors.Join(err, tmp.Sync(), tmp.Close())
-	name = fmt.Sprintf("incident-%d-%s.tar.gz", b.Number(), a.o.Now().UTC().Format("20060102T150405Z"))
+	name = bundleName(b.Number(), a.o.Now())
 	if err == nil {
 		err = os.Rename(tmp.Name(), filepath.Join(a.bundleDir(), name))
 	}

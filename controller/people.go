@@ -247,7 +247,7 @@ func (p People) CancelRun(ctx context.Context, runID, actor, why string) error {
 		return fault.New(fault.Conflict, "run %s is over: %s", run.ID, run.Status)
 	})
 	if err == nil && ask != nil {
-		p.cancel(ask.Agent, ask.JobID, "cancelled by "+actor)
+		p.cancel(ask.Agent, ask.JobID, "cancelled by "+actor+suffix(why))
 	}
 	return err
 }
@@ -263,6 +263,7 @@ func (t *turn) stop(run *incident.Run, actor, why string) (ask *incident.Work, e
 	// The first lease makes the fence 1: a job that still has 0 was never sent.
 	taken, err := t.tx.FinishJob(t.ctx, w.JobID, 0, store.JobCancelled, nil, t.at)
 	if fault.Is(err, fault.Conflict) || err == nil && !taken {
+		run.StopAsked = "cancelled by " + actor + suffix(why) // the agent may be away now
 		return w, nil
 	}
 	if err != nil {

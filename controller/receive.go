@@ -323,8 +323,8 @@ func stepText(s runbooks.StepResult) string {
 
 // Progress shows what an agent is doing now. It is not stored: losing it loses
 // nothing.
-func (r *Reconciler) Progress(_ context.Context, agent string, e job.Event) {
+func (r *Reconciler) Progress(_ context.Context, _ string, e job.Event) {
 	if r.progress != nil {
-		r.progress(agent, e)
+		r.progress(e)
 	}
 }

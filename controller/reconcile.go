@@ -36,7 +36,7 @@ type Reconciler struct {
 	cancel   func(agent, jobID, reason string)
 	changed  func(incident string)
 	decided  func(triage.Reason)
-	progress func(agent string, e job.Event)
+	progress func(e job.Event)
 	logger   *slog.Logger
 }
 

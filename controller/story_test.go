@@ -156,6 +156,11 @@ func TestCancelWhileTheAgentIsAtWorkWaitsForItsReport(t *testing.T) {
 	d.must(d.app.people.CancelRun(t.Context(), run.ID, "bob", ""))
 	d.wantKind(d.app.people.Resolve(t.Context(), d.the().ID, "bob", ""), fault.Conflict)
 	d.wantStatus(incident.Remediating, triage.JobInFlight)
+	row, err := d.app.o.Store.FindJob(t.Context(), j.ID)
+	d.must(err)
+	if why, err := (receiver{d.app}).StopAsked(t.Context(), row); why != "cancelled by bob" || err != nil { // what an agent is told that was away
+		t.Errorf("got %q, %v", why, err)
+	}
 	d.report(ran(j, runbooks.RunCancelled))
 	if in := d.the(); in.Status != incident.Diagnosing || in.Runs[0].Status != runbooks.RunCancelled {
 		t.Errorf("%s, run %s", in.Status, in.Runs[0].Status)
@@ -620,5 +625,25 @@ func TestBundleThatCannotBeWrittenKeepsNoMessageBack(t *testing.T) {
 	in := d.the()
 	if in.Escalation.BundleErr == "" || len(d.box.of(kindEscalated)) != 1 {
 		t.Errorf("escalation %+v, %d calls", in.Escalation, len(d.box.of(kindEscalated)))
+	}
+}
+
+// TestClockSetBackStallsNothing: a clock a day ahead has left due times that
+// would not come before tomorrow.
+func TestClockSetBackStallsNothing(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.must(d.app.watchClock(t.Context()))
+	d.clock.advance(24 * time.Hour)
+	d.must(d.app.watchClock(t.Context()))
+	d.post(body(d.alert("firing", "ProcessGone", "web1:9100")))
+	d.clock.advance(-24 * time.Hour)
+	if jobs, err := d.app.o.Store.ClaimJobs(t.Context(), agentQueue("web1"), "agent", d.clock.now(), d.clock.now().Add(time.Second), 1); err != nil || len(jobs) > 0 {
+		t.Fatalf("the story is not that of a clock set back: %v, %v", jobs, err)
+	}
+	d.must(d.app.watchClock(t.Context()))
+	d.settle()
+	if j := d.next(job.Diagnose); j.Kind != job.Diagnose {
+		t.Errorf("got %+v", j)
 	}
 }

@@ -88,10 +88,13 @@ func whyCause(in *incident.Incident, events []incident.Event) api.Why {
 		for _, part := range []struct {
 			label string
 			list  []diagnostics.Evidence
-		}{{"for", h.For}, {"against", h.Against}, {"cannot tell", h.CannotTell}} {
+		}{{"for", h.For}, {"against", h.Against}} {
 			for _, e := range part.list {
 				one.Because = append(one.Because, api.Why{Question: part.label, Answer: e.Text, Because: []api.Why{}, Events: []int64{}})
 			}
+		}
+		for _, u := range diagnostics.MergeUntold(h.CannotTell) {
+			one.Because = append(one.Because, api.Why{Question: "cannot tell", Answer: u.Text(), Because: []api.Why{}, Events: []int64{}})
 		}
 		w.Because = append(w.Because, one)
 	}

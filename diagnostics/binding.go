@@ -1,6 +1,7 @@
 package diagnostics
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -63,6 +64,15 @@ func (r reading) args(vars map[string]any) (args Args, why string) {
 	return args, ""
 }
 
+// argumentVars returns the names that the arguments are made of.
+func (r reading) argumentVars() []string {
+	var names []string
+	for _, a := range r.with {
+		names = append(names, a.reads()...)
+	}
+	return names
+}
+
 // factKey is what a fact answers: two questions with one key are the same.
 func factKey(probe string, args Args) string {
 	// A map of strings is always valid JSON, with its keys in order.
@@ -99,16 +109,16 @@ type binding struct {
 	vars  map[string]any
 	cut   map[string]any    // readings that are true as far as they go
 	cites map[string]string // reading name to fact id
-	gaps  []string          // sentences: what could not be looked at
+	gaps  map[string]string // reading name to the sentence that says what could not be looked at
 }
 
 func newBinding(subject Subject) *binding {
-	return &binding{vars: subject.vars(), cut: map[string]any{}, cites: map[string]string{}}
+	return &binding{vars: subject.vars(), cut: map[string]any{}, cites: map[string]string{}, gaps: map[string]string{}}
 }
 
 // about returns a copy for one object.
 func (b *binding) about(object map[string]string) *binding {
-	c := &binding{vars: maps.Clone(b.vars), cut: b.cut, cites: maps.Clone(b.cites), gaps: slices.Clone(b.gaps)}
+	c := &binding{vars: maps.Clone(b.vars), cut: b.cut, cites: maps.Clone(b.cites), gaps: maps.Clone(b.gaps)}
 	c.vars[varObject] = stringMap(object)
 	return c
 }
@@ -119,7 +129,7 @@ func (b *binding) read(readings []reading, facts factIndex) *binding {
 	for _, r := range readings {
 		args, why := r.args(b.vars)
 		if why != "" {
-			b.miss(r, r.probe+" was not asked: "+why)
+			b.miss(r, cmp.Or(b.missing(r.argumentVars()), r.probe+" was not asked: "+why))
 			continue
 		}
 		fact, ok := facts[factKey(r.probe, args)]
@@ -152,7 +162,19 @@ func (b *binding) loose() map[string]any {
 
 func (b *binding) miss(r reading, why string) {
 	b.vars[r.name] = expr.Unknown{Why: why}
-	b.gaps = append(b.gaps, why)
+	b.gaps[r.name] = why
+}
+
+// missing returns why the first of the names that has no reading at all has
+// none, "" when each has: what cannot be asked for want of another reading
+// misses that one.
+func (b *binding) missing(names []string) string {
+	for _, name := range names {
+		if _, partly := b.cut[name]; !partly && b.gaps[name] != "" {
+			return b.gaps[name]
+		}
+	}
+	return ""
 }
 
 // value is the reading as expressions see it; why says what is wrong with a

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"path"
 	"slices"
 
@@ -95,7 +94,3 @@ func (c *Catalogue) Find(id string) (*Cause, error) {
 
 // All returns the causes in the order of their ids.
 func (c *Catalogue) All() []*Cause { return slices.Clone(c.causes) }
-
-func sortedKeys(set map[string]bool) []string {
-	return slices.AppendSeq([]string{}, slices.Values(slices.Sorted(maps.Keys(set))))
-}

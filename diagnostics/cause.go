@@ -143,7 +143,10 @@ func (c *Cause) objects(b *binding) (objects []map[string]string, gap string) {
 		return []map[string]string{{}}, ""
 	}
 	list, err := c.candidates.Eval(context.Background(), b.loose())
-	if err != nil {
+	switch {
+	case err != nil && b.missing(c.candidates.Vars()) != "":
+		return nil, "" // the binding says it already
+	case err != nil:
 		return nil, fmt.Sprintf("%s: where to look is not known: %v", c.ID, err)
 	}
 	objects, err = c.objectsOf(list)

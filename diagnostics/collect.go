@@ -34,6 +34,7 @@ type Collector struct {
 	Budget       time.Duration              // for a whole collection; 0 means DefaultBudget
 	ProbeTimeout time.Duration              // for each probe; 0 means DefaultProbeTimeout
 	OnProbe      func(probe, target string) // called before each probe; may be nil; never called twice at once
+	OnProbeEnd   func(probe, target string) // called when it has answered or was given up; may be nil; called by several at once
 }
 
 // Collect reads the facts that the causes need about the subject, those of the
@@ -188,6 +189,9 @@ func (run *collection) read(ctx context.Context, wanted []request) {
 		wg.Go(func() {
 			defer func() { <-slots }()
 			run.readOne(ctx, f)
+			if run.OnProbeEnd != nil {
+				run.OnProbeEnd(f.Probe, f.Target)
+			}
 		})
 	}
 	wg.Wait()

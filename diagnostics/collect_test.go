@@ -51,6 +51,8 @@ func TestCausesThatNameTheAlertComeFirst(t *testing.T) {
 	var order []string
 	c := collector(set)
 	c.OnProbe = func(probe, target string) { order = append(order, probe+"@"+target) }
+	ended := make(chan string, 100)
+	c.OnProbeEnd = func(probe, target string) { ended <- probe + "@" + target }
 	causes := []*Cause{mustCause(t, set, fireYAML), mustCause(t, set, ashYAML)}
 	facts, err := c.Collect(t.Context(), server{}, causes, host(map[string]string{"alertname": "AshHigh"}))
 	if err != nil {
@@ -59,6 +61,16 @@ func TestCausesThatNameTheAlertComeFirst(t *testing.T) {
 	want := []string{"room.list@web1", "room.state@web1", "room.state@web1", "room.history@web1"}
 	if !slices.Equal(order, want) {
 		t.Errorf("probes %q, want %q", order, want)
+	}
+	close(ended)
+	var answered []string
+	for probe := range ended {
+		answered = append(answered, probe)
+	}
+	slices.Sort(answered)
+	slices.Sort(want)
+	if !slices.Equal(answered, want) {
+		t.Errorf("answered %q, want %q", answered, want)
 	}
 	if got := ids(facts)[1]; got != "room.state#1 room=hall" { // only ash asks for a cool room
 		t.Errorf("second fact is %s", got)

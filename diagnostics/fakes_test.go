@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -83,6 +85,13 @@ type fakeProbe struct {
 
 func (p *fakeProbe) Spec() Spec { return p.spec }
 
+func (p *fakeProbe) CheckArgument(input, value string) error {
+	if input == "room" && strings.ToLower(value) != value {
+		return fmt.Errorf("%q is not a room", value)
+	}
+	return nil
+}
+
 func (p *fakeProbe) Read(_ context.Context, _ remote.Runner, args Args) ([]Raw, error) {
 	key := factKey(p.spec.Name, args)
 	p.mu.Lock()
@@ -131,7 +140,7 @@ func newWorld() *world {
 		{Name: "room.state", Inputs: room, Outputs: []expr.Field{
 			field("heat", expr.Double), field("smoke", expr.Bool), {Name: "opened_at", Type: expr.Timestamp, Optional: true},
 		}},
-		{Name: "room.history", Inputs: room, Outputs: []expr.Field{field("alarms", expr.Int), field("owner", expr.String), field("complete", expr.Bool)}},
+		{Name: "room.history", Inputs: append(room, expr.Field{Name: "days", Type: expr.Int}), Outputs: []expr.Field{field("alarms", expr.Int), field("owner", expr.String), field("complete", expr.Bool)}},
 	} {
 		w.probes[spec.Name] = &fakeProbe{spec: spec, values: map[string]Value{}, mu: mu, reads: w.reads}
 	}
@@ -146,21 +155,13 @@ func (w *world) set(probe string, args Args, value Value) *world {
 // rooms scripts rooms with their heat, smoke and alarms.
 func (w *world) rooms(heat map[string]float64, smoke bool, alarms int) *world {
 	list := []any{}
-	for _, name := range sortedKeys(mapOf(heat)) {
+	for _, name := range slices.Sorted(maps.Keys(heat)) {
 		list = append(list, map[string]any{"room": name, "heat": heat[name]})
 		args := Args{"room": name}
 		w.set("room.state", args, Value{"heat": heat[name], "smoke": smoke})
 		w.set("room.history", args, Value{"alarms": alarms, "owner": "ann", "complete": true})
 	}
 	return w.set("room.list", Args{}, Value{"rooms": list})
-}
-
-func mapOf(heat map[string]float64) map[string]bool {
-	set := map[string]bool{}
-	for name := range maps.Keys(heat) {
-		set[name] = true
-	}
-	return set
 }
 
 func (w *world) probeSet(t *testing.T) *ProbeSet {

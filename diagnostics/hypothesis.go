@@ -59,4 +59,5 @@ type Diagnosis struct {
 	Unknown     bool         `json:"unknown"`    // no hypothesis is at least likely
 	Why         string       `json:"why"`        // one sentence: why this one, or why unknown
 	NotLookedAt []string     `json:"not_looked_at"`
+	Subject     *Subject     `json:"subject,omitempty"` // what it is about, as it was then; nil in what was stored before this was kept
 }

@@ -162,14 +162,15 @@ func (l *loader) readings(authored authoredReadings, env *expr.Env, taken []stri
 			continue
 		}
 		spec := probe.Spec()
-		out = append(out, reading{name: a.name, probe: spec.Name, outputs: spec.Outputs, with: l.arguments(a, spec, env)})
+		out = append(out, reading{name: a.name, probe: spec.Name, outputs: spec.Outputs, with: l.arguments(a, probe, env)})
 	}
 	return out
 }
 
 // arguments compiles the arguments of a probe, in the order of its inputs.
-func (l *loader) arguments(a authoredReading, spec Spec, env *expr.Env) []argument {
+func (l *loader) arguments(a authoredReading, probe Probe, env *expr.Env) []argument {
 	var out []argument
+	spec := probe.Spec()
 	known := make([]string, len(spec.Inputs))
 	for i, in := range spec.Inputs {
 		known[i] = in.Name
@@ -178,7 +179,7 @@ func (l *loader) arguments(a authoredReading, spec Spec, env *expr.Env) []argume
 			l.check(!in.Required, a.node, "probe %s needs %q", spec.Name, in.Name)
 			continue
 		}
-		out = append(out, l.argument(in.Name, s, env))
+		out = append(out, l.argument(probe, in, s, env))
 	}
 	for name, s := range a.With {
 		if !slices.Contains(known, name) {
@@ -192,15 +193,23 @@ func (l *loader) arguments(a authoredReading, spec Spec, env *expr.Env) []argume
 	return out
 }
 
-func (l *loader) argument(name string, s scalar, env *expr.Env) argument {
+func (l *loader) argument(probe Probe, in expr.Field, s scalar, env *expr.Env) argument {
 	inner, whole := strings.CutPrefix(s.text, "${")
 	inner, ends := strings.CutSuffix(inner, "}")
 	if whole && ends && env != nil {
 		if p, err := env.Compile(inner, expr.List); err == nil {
-			return argument{name: name, list: p}
+			return argument{name: in.Name, list: p}
 		}
 	}
-	return argument{name: name, text: l.template(env, s)}
+	text := l.template(env, s)
+	if text != nil {
+		if constant, ok := text.Constant(); ok {
+			if err := checkArgument(probe, in, constant); err != nil {
+				l.report(s.node, "%v", err)
+			}
+		}
+	}
+	return argument{name: in.Name, text: text}
 }
 
 // asFields declares the readings to expressions.

@@ -2,8 +2,10 @@ package diagnostics
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/secondline-ops/secondline/internal/expr"
+	"github.com/secondline-ops/secondline/internal/fault"
 	"github.com/secondline-ops/secondline/internal/remote"
 )
 
@@ -33,4 +35,29 @@ type Probe interface {
 	Spec() Spec
 	Read(ctx context.Context, r remote.Runner, args Args) ([]Raw, error)
 	Parse(raws []Raw, args Args) (Value, Status, error)
+}
+
+// ArgumentChecker is an extra ability of a Probe: it says what is wrong with the
+// value of one input, without looking at any server. It is asked at load about
+// arguments that are written out, so that a mistake is not found at night.
+type ArgumentChecker interface {
+	CheckArgument(input, value string) error
+}
+
+// checkArgument says what is wrong with an argument that is written out.
+func checkArgument(p Probe, in expr.Field, value string) error {
+	if value == "" {
+		if in.Required {
+			return fault.New(fault.Invalid, "probe %s needs %q, and it is empty", p.Spec().Name, in.Name)
+		}
+		return nil
+	}
+	err := in.Type.CheckText(value)
+	if checker, ok := p.(ArgumentChecker); ok && err == nil {
+		err = checker.CheckArgument(in.Name, value)
+	}
+	if err != nil {
+		return fmt.Errorf("input %q of probe %s: %w", in.Name, p.Spec().Name, err)
+	}
+	return nil
 }

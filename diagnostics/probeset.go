@@ -78,5 +78,20 @@ func (s Specs) Fields(probe string) (inputs, outputs []expr.Field, ok bool) {
 	return spec.Inputs, spec.Outputs, true
 }
 
+// CheckArgument says what is wrong with an argument that is written out, of an
+// input that the probe has.
+func (s Specs) CheckArgument(probe, input, value string) error {
+	p, ok := s.set.byName[probe]
+	if !ok {
+		return fault.New(fault.NotFound, "there is no probe %q", probe)
+	}
+	for _, in := range p.Spec().Inputs {
+		if in.Name == input {
+			return checkArgument(p, in, value)
+		}
+	}
+	return fault.New(fault.NotFound, "probe %s has no input %q", probe, input)
+}
+
 // Names returns the names of all probes, sorted.
 func (s Specs) Names() []string { return slices.Clone(s.set.names) }

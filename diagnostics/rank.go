@@ -14,28 +14,26 @@ import (
 func Rank(cat *Catalogue, facts []Fact, subject Subject) Diagnosis {
 	index := indexFacts(facts, subject.Entity.ID)
 	var found []weighed
-	gaps := map[string]bool{}
+	gaps := gaps{}
 	for _, cause := range cat.All() {
 		if cause.Entity != subject.Entity.Kind {
 			continue
 		}
 		surveyed := newBinding(subject).read(cause.survey, index)
-		objects, gap := cause.objects(surveyed)
-		if gap != "" {
-			gaps[gap] = true
-		}
-		for _, why := range surveyed.gaps {
-			gaps[why] = true
+		gaps.add(surveyed, cause)
+		objects, limit := cause.objects(surveyed)
+		if limit != "" {
+			gaps[limit] = nil
 		}
 		for _, object := range objects {
 			known := surveyed.about(object).read(cause.needs, index)
-			for _, why := range known.gaps {
-				gaps[why] = true
-			}
+			gaps.add(known, cause)
 			found = append(found, weigh(cause, object, known, subject))
 		}
 	}
-	return conclude(found, sortedKeys(gaps))
+	d := conclude(found, gaps.sentences())
+	d.Subject = &subject
+	return d
 }
 
 // weighed is a hypothesis on its way.
@@ -273,7 +271,11 @@ func explain(d Diagnosis) string {
 
 func unknownBecause(why string, d Diagnosis) string {
 	if n := len(d.NotLookedAt); n > 0 {
-		return fmt.Sprintf("%s; %d things could not be looked at", why, n)
+		things := "things"
+		if n == 1 {
+			things = "thing"
+		}
+		return fmt.Sprintf("%s; %d %s could not be looked at", why, n, things)
 	}
 	return why
 }

@@ -130,7 +130,7 @@ func TestNothingReadIsUnknownAndSaysSo(t *testing.T) {
 	set := newWorld().probeSet(t)
 	cat := mustCatalogue(t, mustCause(t, set, fireYAML))
 	d := Rank(cat, nil, host(nil))
-	if !d.Unknown || len(d.Hypotheses) != 0 || !slices.Contains(d.NotLookedAt, "room.list was not read") {
+	if !d.Unknown || len(d.Hypotheses) != 0 || !slices.Contains(d.NotLookedAt, "room.list was not read; leaves open: fire") {
 		t.Errorf("diagnosis %+v", d)
 	}
 	foreign := []Fact{{ID: "room.list#1", Probe: "room.list", Args: Args{}, Target: "web2", Status: OK, Value: Value{
@@ -162,7 +162,7 @@ func TestCutListStillSaysWhereToLook(t *testing.T) {
 	if len(d.Hypotheses) != 1 || d.Hypotheses[0].Band != Confirmed {
 		t.Errorf("hypotheses %+v", d.Hypotheses)
 	}
-	if want := []string{"room.list: truncated: no answer from attic"}; !slices.Equal(d.NotLookedAt, want) {
+	if want := []string{"room.list: truncated: no answer from attic; leaves open: fire"}; !slices.Equal(d.NotLookedAt, want) {
 		t.Errorf("not looked at %q, want %q", d.NotLookedAt, want)
 	}
 }

@@ -163,6 +163,28 @@ func (p *parser) probeArguments(with *yamlx.Node, use *ProbeUse, takes []expr.Fi
 			p.unknown(key, RuleExpression, "argument of "+use.Probe, arg, known)
 			continue
 		}
-		use.With[arg], _ = p.template(at(with, arg))
+		text, ok := p.template(at(with, arg))
+		use.With[arg] = text
+		if ok {
+			p.writtenOut(at(with, arg), use.Probe, arg, text)
+		}
+	}
+}
+
+// writtenOut checks an argument without an expression in it.
+func (p *parser) writtenOut(n *yamlx.Node, probe, arg, text string) {
+	checker, can := p.o.Probes.(ArgumentChecker)
+	env, err := p.env(ScopeTemplate)
+	if !can || err != nil {
+		return
+	}
+	template, err := env.CompileTemplate(text)
+	if err != nil {
+		return // reported where it was compiled first
+	}
+	if constant, ok := template.Constant(); ok {
+		if err := checker.CheckArgument(probe, arg, constant); err != nil {
+			p.fail(n, RuleExpression, "%v", err)
+		}
 	}
 }

@@ -36,6 +36,12 @@ type ProbeSpecs interface {
 	Names() []string
 }
 
+// ArgumentChecker is an extra ability of ProbeSpecs: it says what is wrong with
+// an argument that is written out.
+type ArgumentChecker interface {
+	CheckArgument(probe, input, value string) error
+}
+
 // Env returns the environment in which the expressions of a scope are
 // compiled, the same that Parse has checked them in.
 func (rb *Runbook) Env(scope Scope, specs ProbeSpecs) (*expr.Env, error) {
@@ -69,10 +75,17 @@ func newEnv(scope Scope, inputs []Input, probes []expr.Field) (*expr.Env, error)
 	return expr.NewEnv(fields)
 }
 
+// InputFields returns the inputs as expressions read them.
+func (rb *Runbook) InputFields() []expr.Field { return inputFields(rb.Inputs) }
+
 func inputFields(inputs []Input) []expr.Field {
 	fields := make([]expr.Field, 0, len(inputs))
 	for _, in := range inputs {
-		fields = append(fields, expr.Field{Name: in.Name, Type: in.Type.exprType(), Doc: in.Description})
+		field := expr.Field{Name: in.Name, Type: in.Type.exprType(), Doc: in.Description}
+		if in.Type == InputBytes {
+			field.Unit = expr.Bytes
+		}
+		fields = append(fields, field)
 	}
 	return fields
 }

@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"io/fs"
 	"math/big"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -151,8 +150,8 @@ func (ca *CA) IssueAgent(name string, csr []byte) (der []byte, serial string, er
 }
 
 // IssueServer makes the certificate with which a controller shows itself to
-// agents: for the host names and addresses they dial, and for ServerName.
-func (ca *CA) IssueServer(hosts []string) (tls.Certificate, error) {
+// agents: for ServerName, and for no address, since they check none.
+func (ca *CA) IssueServer() (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("make server key: %w", err)
@@ -160,13 +159,6 @@ func (ca *CA) IssueServer(hosts []string) (tls.Certificate, error) {
 	t := &x509.Certificate{
 		Subject: pkix.Name{CommonName: ServerName}, DNSNames: []string{ServerName}, NotAfter: ca.now().Add(serverCertLife),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	for _, h := range hosts {
-		if ip := net.ParseIP(h); ip != nil {
-			t.IPAddresses = append(t.IPAddresses, ip)
-		} else if h != "" {
-			t.DNSNames = append(t.DNSNames, h)
-		}
 	}
 	der, _, err := ca.issue(t, &key.PublicKey)
 	if err != nil {

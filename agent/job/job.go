@@ -170,7 +170,9 @@ type Measurement struct {
 type Event struct {
 	JobID string    `json:"job_id"`
 	At    time.Time `json:"at"`
-	Kind  string    `json:"kind"` // "probe", "step", "command", "verify", "undo"
+	Kind  string    `json:"kind"` // "probe", "step", "command", "output", "undo", "again"
 	Text  string    `json:"text"`
 	Step  string    `json:"step,omitempty"`
+	// Doing is what the agent does from then on; nil from an agent that does not tell.
+	Doing *Activity `json:"doing,omitempty"`
 }

@@ -128,7 +128,7 @@ func TestAManInTheMiddleGetsNoToken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	own, err := evil.IssueServer(nil)
+	own, err := evil.IssueServer()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +162,7 @@ func TestAManInTheMiddleGetsNoToken(t *testing.T) {
 			}
 		})
 	}
-	genuine, err := real.IssueServer(nil)
+	genuine, err := real.IssueServer()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -285,7 +285,7 @@ func TestAControllerThatNeverAnswersIsLeft(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		cert, err := ca.IssueServer(nil)
+		cert, err := ca.IssueServer()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -103,7 +103,6 @@ type Server struct {
 type ServerOptions struct {
 	CA         *CA
 	Backend    Backend
-	Hosts      []string      // names and addresses that agents dial, for the certificate
 	Controller string        // this controller's id
 	Lease      time.Duration // 0 means Lease
 	Logger     *slog.Logger
@@ -111,7 +110,7 @@ type ServerOptions struct {
 
 // NewServer makes the server; Serve starts it.
 func NewServer(o ServerOptions) (*Server, error) {
-	own := &serverCertificate{ca: o.CA, hosts: o.Hosts}
+	own := &serverCertificate{ca: o.CA}
 	if _, err := own.get(nil); err != nil {
 		return nil, err
 	}
@@ -138,8 +137,7 @@ func NewServer(o ServerOptions) (*Server, error) {
 // serverCertificate is the controller's own certificate, made anew when two
 // thirds of its life are over: a controller may run for longer than that.
 type serverCertificate struct {
-	ca    *CA
-	hosts []string
+	ca *CA
 
 	mu      sync.Mutex // guards below
 	cert    tls.Certificate
@@ -150,7 +148,7 @@ func (c *serverCertificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if now := c.ca.now(); !now.Before(c.renewAt) {
-		cert, err := c.ca.IssueServer(c.hosts)
+		cert, err := c.ca.IssueServer()
 		if err != nil {
 			return nil, err
 		}

@@ -145,6 +145,8 @@ func (k *desk) Receive(ctx context.Context, _ string, r job.Report) error {
 }
 
 // Progress implements dispatch.Receiver.
+func (k *desk) StopAsked(context.Context, store.Job) (string, error) { return "", nil }
+
 func (k *desk) Progress(_ context.Context, _ string, e job.Event) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

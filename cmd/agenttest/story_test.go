@@ -69,10 +69,30 @@ func TestJobsOfEveryKindEndToEnd(t *testing.T) {
 		}
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		if len(k.events) == 0 {
-			t.Error("no progress was shown")
-		}
+		checkProgress(t, k.events)
 	})
+}
+
+// checkProgress checks that probes were shown to wait, and that the run's step
+// was shown with its output and then no more.
+func checkProgress(t *testing.T, events []job.Event) {
+	t.Helper()
+	waited, ran := false, false
+	var last job.Activity
+	for _, e := range events {
+		if e.Doing == nil {
+			t.Fatalf("an event does not tell what is done: %+v", e)
+		}
+		last = *e.Doing
+		waited = waited || len(last.Probes) > 0
+		ran = ran || last.Status == runbooks.StepRunning && last.Step != "" && last.Timeout > 0 && !last.Since.IsZero()
+	}
+	if !waited || !ran {
+		t.Errorf("probes were shown to wait: %t, a step to run: %t", waited, ran)
+	}
+	if last.Step != "" || len(last.Probes) > 0 {
+		t.Errorf("at the end is shown: %+v", last)
+	}
 }
 
 func many(probe string) string { return strings.ReplaceAll(manyLines, "PROBE", probe) }

@@ -103,7 +103,8 @@ Exit code 0 when everything holds, else 1.`,
 		if err != nil {
 			return err
 		}
-		probes, err := builtinProbes()
+		// Causes of the bundle may ask for probes of plugins.
+		probes, err := declaredProbes(cmd.Context(), bundledPlugins(), env.unusable)
 		if err != nil {
 			return err
 		}

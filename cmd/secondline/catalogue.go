@@ -7,7 +7,11 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
+	"strings"
 	"time"
+
+	"github.com/spf13/cobra"
 
 	"github.com/secondline-ops/secondline/controller"
 	"github.com/secondline-ops/secondline/diagnostics"
@@ -57,16 +61,70 @@ func shortTempDir() string {
 	return "/tmp"
 }
 
+// pluginFlag says which bundled plugins there are for causes, runbooks and checks.
+func pluginFlag(cmd *cobra.Command, into *[]string) {
+	cmd.Flags().StringSliceVar(into, "plugin", bundledPlugins(), "bundled plugins whose probes causes, runbooks and checks may use; give the same to the agents")
+}
+
+// lintFlags say what a lint goes by: the controller's own configuration, so that
+// what it passes is what the controller loads.
+type lintFlags struct {
+	config  string
+	plugins []string
+}
+
+func addLintFlags(cmd *cobra.Command) *lintFlags {
+	var l lintFlags
+	cmd.Flags().StringVar(&l.config, "config", "", "the controller's configuration file, whose plugins count")
+	pluginFlag(cmd, &l.plugins)
+	return &l
+}
+
+// probes are those that the controller would load with.
+func (l *lintFlags) probes(cmd *cobra.Command, env *environment) (*diagnostics.ProbeSet, error) {
+	if l.config == "" || cmd.Flags().Changed("plugin") {
+		return declaredProbes(cmd.Context(), l.plugins, env.unusable)
+	}
+	c, err := readConfig(l.config, defaultConfig(env))
+	if err != nil {
+		return nil, err
+	}
+	return declaredProbes(cmd.Context(), c.Plugins, env.unusable)
+}
+
+// declaredProbes are the built-in probes and those of the named plugins, for
+// what they declare: the plugins are started once and ended, so that nothing
+// can be read with their probes.
+func declaredProbes(ctx context.Context, names []string, unusable func(why error)) (*diagnostics.ProbeSet, error) {
+	for _, name := range names {
+		if !slices.Contains(bundledPlugins(), name) {
+			return nil, fault.New(fault.Invalid, "there is no bundled plugin %q", name).WithHint("there are: %s", strings.Join(bundledPlugins(), ", "))
+		}
+	}
+	if len(names) == 0 {
+		return builtinProbes()
+	}
+	set, done, err := allProbes(ctx, names, unusable)
+	if err != nil {
+		return nil, err
+	}
+	return set, done()
+}
+
+// unusable tells a person of a plugin that is left out.
+func (e *environment) unusable(why error) { say(e.stderr, "a plugin cannot be used: %v", why) }
+
 // allProbes are the built-in probes and those of the bundled plugins, whose
-// processes end with done. A plugin that cannot be used is named and left out.
-func allProbes(ctx context.Context, env *environment) (set *diagnostics.ProbeSet, done func() error, err error) {
-	h, err := bundled(bundledPlugins()...)
+// processes end with done. A plugin that cannot be used is left out, and
+// unusable told why.
+func allProbes(ctx context.Context, names []string, unusable func(why error)) (set *diagnostics.ProbeSet, done func() error, err error) {
+	h, err := bundled(names...)
 	if err != nil {
 		return nil, nil, err
 	}
 	more, err := h.Probes(ctx)
 	if err != nil {
-		say(env.stderr, "a plugin cannot be used: %v", err)
+		unusable(err)
 	}
 	if set, err = diagnostics.NewProbeSet(append(linux.Probes(time.Now), more...)); err != nil {
 		return nil, nil, errors.Join(err, h.Close())

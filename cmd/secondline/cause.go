@@ -144,13 +144,12 @@ func causeLint(env *environment) *cobra.Command {
 		Use: "lint FILE…", Short: "Check cause files; every mistake with its place", Args: atLeastOne(),
 		Example: `  secondline cause lint causes/*.yaml`,
 	}
-	out := addOutput(cmd)
+	out, flags := addOutput(cmd), addLintFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		probes, done, err := allProbes(cmd.Context(), env)
+		probes, err := flags.probes(cmd, env)
 		if err != nil {
 			return err
 		}
-		defer func() { _ = done() }() // it only read
 		return lint(env, out, args, func(file string, data []byte) error {
 			_, err := diagnostics.ParseCause(file, data, probes)
 			return err

@@ -57,13 +57,12 @@ func checkLint(env *environment) *cobra.Command {
 		Use: "lint FILE…", Short: "Check health check files; every mistake with its place", Args: atLeastOne(),
 		Example: `  secondline check lint checks/*.yaml`,
 	}
-	out := addOutput(cmd)
+	out, flags := addOutput(cmd), addLintFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		probes, done, err := allProbes(cmd.Context(), env)
+		probes, err := flags.probes(cmd, env)
 		if err != nil {
 			return err
 		}
-		defer func() { _ = done() }() // it only read
 		return lint(env, out, args, func(file string, data []byte) error {
 			check, err := diagnostics.ParseCheck(file, data, probes)
 			if err != nil {

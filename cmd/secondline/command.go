@@ -185,17 +185,3 @@ func orDash(s string) string {
 	}
 	return s
 }
-
-// byteText shows a size in binary units.
-func byteText(n int64) string {
-	const unit = 1024
-	if n < unit {
-		return fmt.Sprintf("%d B", n)
-	}
-	value, i := float64(n)/unit, 0
-	for value >= unit && i < 4 {
-		value /= unit
-		i++
-	}
-	return fmt.Sprintf("%.1f %ciB", value, "KMGTP"[i])
-}

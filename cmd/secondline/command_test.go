@@ -231,6 +231,18 @@ func TestIncidentPageIsAnswerFirstAndHarmless(t *testing.T) {
 	}
 }
 
+func TestOneReasonThatCannotTellIsOneLine(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	const why = "unit: unit.status(unit=a): timed out"
+	showHypotheses(&out, paint{}, []api.Hypothesis{{Cause: "c", CannotTell: []diagnostics.Evidence{
+		{ID: "p", Text: "cannot tell: " + why, Why: why, Facts: []string{"f#1"}}, {ID: "q", Text: "cannot tell: " + why, Why: why, Facts: []string{"f#1"}},
+	}}}, nil, 1)
+	if want := "     cannot tell  " + why + "; leaves open: p, q  [f#1]\n"; !strings.Contains(out.String(), want) || strings.Count(out.String(), "cannot tell") != 1 {
+		t.Errorf("got:\n%s\nwant the line %q", out.String(), want)
+	}
+}
+
 // openTerminal returns a real terminal: what a person types goes into person.
 func openTerminal(t *testing.T) (person, program *os.File) {
 	t.Helper()
@@ -300,18 +312,13 @@ func TestColourOnlyOnATerminal(t *testing.T) {
 	}
 }
 
-func TestSpansAndSizes(t *testing.T) {
+func TestSpans(t *testing.T) {
 	t.Parallel()
 	for d, want := range map[time.Duration]string{
 		-time.Second: "0s", 5 * time.Second: "5s", 65 * time.Second: "1m05s", 90 * time.Minute: "1h30m", 72 * time.Hour: "3d",
 	} {
 		if got := span(d); got != want {
 			t.Errorf("%s: got %s", d, got)
-		}
-	}
-	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 1 << 30: "1.0 GiB", 1 << 60: "1024.0 PiB"} {
-		if got := byteText(n); got != want {
-			t.Errorf("%d: got %s, want %s", n, got, want)
 		}
 	}
 }

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,6 +20,7 @@ import (
 	"github.com/secondline-ops/secondline/controller/triage"
 	"github.com/secondline-ops/secondline/diagnostics"
 	"github.com/secondline-ops/secondline/diagnostics/causes"
+	"github.com/secondline-ops/secondline/internal/fault"
 	"github.com/secondline-ops/secondline/internal/redact"
 	"github.com/secondline-ops/secondline/internal/yamlx"
 	"github.com/secondline-ops/secondline/runbooks"
@@ -28,19 +31,26 @@ import (
 // controllerConfig is the controller's file. Every key is also a flag and a
 // SECONDLINE_ variable where it is a single value.
 type controllerConfig struct {
-	Listen      string       `yaml:"listen"`
-	AgentListen string       `yaml:"agent_listen"`
-	AgentHosts  []string     `yaml:"agent_hosts"`
-	BaseURL     string       `yaml:"base_url"`
-	DataDir     string       `yaml:"data_dir"`
-	Store       string       `yaml:"store"` // "" is SQLite in data_dir; postgres://… is PostgreSQL
-	Inventory   string       `yaml:"inventory"`
-	Causes      []string     `yaml:"causes"`
-	Runbooks    []string     `yaml:"runbooks"`
-	Checks      []string     `yaml:"checks"`
-	LogLevel    string       `yaml:"log_level"`
-	Policy      policyConfig `yaml:"policy"`
-	Notify      notifyConfig `yaml:"notify"`
+	Listen      string          `yaml:"listen"`
+	AgentListen string          `yaml:"agent_listen"`
+	BaseURL     string          `yaml:"base_url"`
+	DataDir     string          `yaml:"data_dir"`
+	Store       string          `yaml:"store"` // "" is SQLite in data_dir; postgres://… is PostgreSQL
+	Inventory   string          `yaml:"inventory"`
+	Causes      []string        `yaml:"causes"`
+	Runbooks    []string        `yaml:"runbooks"`
+	Checks      []string        `yaml:"checks"`
+	Plugins     []string        `yaml:"plugins"` // bundled ones, whose probes causes, runbooks and checks may use
+	LogLevel    string          `yaml:"log_level"`
+	Retention   retentionConfig `yaml:"retention"`
+	Policy      policyConfig    `yaml:"policy"`
+	Notify      notifyConfig    `yaml:"notify"`
+}
+
+type retentionConfig struct {
+	Bodies    time.Duration `yaml:"bodies"`
+	Incidents time.Duration `yaml:"incidents"`
+	Bundles   time.Duration `yaml:"bundles"`
 }
 
 type policyConfig struct {
@@ -85,6 +95,7 @@ type mailConfig struct {
 func defaultConfig(env *environment) controllerConfig {
 	return controllerConfig{
 		Listen: "127.0.0.1:7420", AgentListen: ":7421", DataDir: filepath.Join(env.stateDir(), "controller"), LogLevel: "info",
+		Retention: retentionConfig(controller.DefaultRetention()), Plugins: bundledPlugins(),
 	}
 }
 
@@ -98,7 +109,7 @@ func readConfig(path string, c controllerConfig) (controllerConfig, error) {
 	if err != nil {
 		return c, err
 	}
-	if err := root.Decode(&c); err != nil {
+	if err := errors.Join(root.Decode(&c), c.Retention.mistakes(root)); err != nil {
 		return c, err
 	}
 	dir := filepath.Dir(path)
@@ -140,7 +151,28 @@ func (c controllerConfig) settings(probes *diagnostics.ProbeSet) (controller.Set
 	errs = append(errs, err)
 	s.Channels, err = c.Notify.channels()
 	errs = append(errs, err)
+	s.Retention = controller.Retention(c.Retention)
+	errs = append(errs, c.Retention.mistakes(nil))
 	return s, errors.Join(errs...)
+}
+
+// mistakes reports the values that are refused, at their place in the file; in
+// root nil those that came from elsewhere.
+func (r retentionConfig) mistakes(root *yamlx.Node) error {
+	problems := controller.Retention(r).Problems()
+	var errs []error
+	for _, key := range slices.Sorted(maps.Keys(problems)) {
+		if root == nil {
+			errs = append(errs, fault.New(fault.Invalid, "retention.%s: %s", key, problems[key]).WithField("retention."+key))
+			continue
+		}
+		if section, ok := root.Get("retention"); ok {
+			if value, ok := section.Get(key); ok {
+				errs = append(errs, value.Errorf("%s", problems[key]))
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // catalogueSource is the shipped causes and runbooks, and those of the folders.
@@ -214,11 +246,14 @@ func (p policyConfig) policy() (triage.Policy, error) {
 		case runbooks.Observe, runbooks.Suggest, runbooks.Approve, runbooks.Auto:
 			return l
 		}
-		errs = append(errs, fmt.Errorf("policy level %q: observe, suggest, approve or auto", word))
+		errs = append(errs, fault.New(fault.Invalid, "level %q: observe, suggest, approve, or in a grant auto", word).WithField("policy.level"))
 		return runbooks.Observe
 	}
 	if p.Level != "" {
 		out.Level = level(p.Level)
+	}
+	if out.Level == runbooks.Auto { // promise 7: earned or granted, by somebody, until a time
+		errs = append(errs, fault.New(fault.Invalid, `"auto" is for one runbook, by somebody, until a time: write it as an entry of policy.grants`).WithField("policy.level"))
 	}
 	for _, g := range p.Grants {
 		expires, err := time.Parse(time.RFC3339, g.Expires)

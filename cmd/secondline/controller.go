@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/secondline-ops/secondline/agent/job"
 	"github.com/secondline-ops/secondline/controller"
@@ -24,6 +25,7 @@ import (
 	"github.com/secondline-ops/secondline/diagnostics"
 	"github.com/secondline-ops/secondline/diagnostics/linux"
 	"github.com/secondline-ops/secondline/internal/fault"
+	"github.com/secondline-ops/secondline/internal/yamlx"
 )
 
 func controllerCommand(env *environment) *cobra.Command {
@@ -77,7 +79,9 @@ first start writes an admin token to admin-token (mode 0600) and a webhook token
 	f.StringSliceVar(&c.Causes, "causes", nil, "folder with causes of your own; may be given several times")
 	f.StringSliceVar(&c.Runbooks, "runbooks", nil, "folder with runbooks of your own; may be given several times")
 	f.StringSliceVar(&c.Checks, "checks", nil, "folder with health checks; may be given several times")
-	f.StringVar(&c.Policy.Level, "policy-level", "", "how far runbooks may go by themselves: observe, suggest, approve (default) or auto")
+	pluginFlag(cmd, &c.Plugins)
+	f.StringVar(&c.Policy.Level, "policy-level", "", "how far runbooks may go by themselves: observe, suggest or approve (default); auto needs a grant in the file")
+	retentionFlags(f, &c.Retention)
 	f.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")
 	return cmd
 }
@@ -97,13 +101,38 @@ func override(cmd *cobra.Command, file, flags controllerConfig) controllerConfig
 	set("causes", func() { file.Causes = flags.Causes })
 	set("runbooks", func() { file.Runbooks = flags.Runbooks })
 	set("checks", func() { file.Checks = flags.Checks })
+	set("plugin", func() { file.Plugins = flags.Plugins })
 	set("policy-level", func() { file.Policy.Level = flags.Policy.Level })
+	set("retention-bodies", func() { file.Retention.Bodies = flags.Retention.Bodies })
+	set("retention-incidents", func() { file.Retention.Incidents = flags.Retention.Incidents })
+	set("retention-bundles", func() { file.Retention.Bundles = flags.Retention.Bundles })
 	set("log-level", func() { file.LogLevel = flags.LogLevel })
 	return file
 }
 
-func checkConfig(_ context.Context, env *environment, c controllerConfig) error {
-	probes, err := builtinProbes()
+func retentionFlags(f *pflag.FlagSet, r *retentionConfig) {
+	f.Var((*lengthOfTime)(&r.Bodies), "retention-bodies", "how long raw bodies of signals are kept, such as 30d or 12h")
+	f.Var((*lengthOfTime)(&r.Incidents), "retention-incidents", "how long incidents are kept after they ended, with their events and readings")
+	f.Var((*lengthOfTime)(&r.Bundles), "retention-bundles", "how long bundles are kept, unless their incident is open")
+}
+
+// lengthOfTime is a flag for a duration that may be in days, as in the file.
+type lengthOfTime time.Duration
+
+var _ pflag.Value = (*lengthOfTime)(nil)
+
+func (l *lengthOfTime) String() string { return yamlx.FormatDuration(time.Duration(*l)) }
+
+func (l *lengthOfTime) Type() string { return "duration" }
+
+func (l *lengthOfTime) Set(text string) error {
+	d, err := yamlx.ParseDuration(text)
+	*l = lengthOfTime(d)
+	return err
+}
+
+func checkConfig(ctx context.Context, env *environment, c controllerConfig) error {
+	probes, err := declaredProbes(ctx, c.Plugins, env.unusable)
 	if err != nil {
 		return err
 	}
@@ -161,15 +190,16 @@ func runController(ctx context.Context, env *environment, c controllerConfig, re
 }
 
 func newController(ctx context.Context, c controllerConfig, db store.Store, reread func() (controllerConfig, error), logger *slog.Logger) (*controller.App, error) {
-	probes, err := builtinProbes()
-	if err != nil {
-		return nil, err
-	}
+	unusable := func(why error) { logger.WarnContext(ctx, "a plugin cannot be used", slog.Any("reason", why)) }
 	return controller.New(ctx, controller.Options{
-		Listen: c.Listen, AgentListen: c.AgentListen, AgentHosts: append([]string{"localhost", "127.0.0.1"}, c.AgentHosts...),
-		DataDir: c.DataDir, BaseURL: baseURL(c), Store: db, Probes: probes, Sources: sources.All(),
+		Listen: c.Listen, AgentListen: c.AgentListen,
+		DataDir: c.DataDir, BaseURL: baseURL(c), Store: db, Sources: sources.All(),
 		Load: func() (controller.Settings, error) {
 			now, err := reread()
+			if err != nil {
+				return controller.Settings{}, err
+			}
+			probes, err := declaredProbes(ctx, now.Plugins, unusable)
 			if err != nil {
 				return controller.Settings{}, err
 			}

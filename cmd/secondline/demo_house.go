@@ -66,7 +66,7 @@ func openHouse(ctx context.Context, d *demo) (h *house, err error) {
 		return nil, err
 	}
 	h.app, err = controller.New(ctx, controller.Options{
-		Listen: "127.0.0.1:0", AgentListen: "127.0.0.1:0", DataDir: dir, Store: h.db, Probes: probes, Sources: sources.All(),
+		Listen: "127.0.0.1:0", AgentListen: "127.0.0.1:0", DataDir: dir, Store: h.db, Sources: sources.All(),
 		Load: func() (controller.Settings, error) { return demoSettings(d, probes) },
 		Now:  time.Now, Rand: rand.Reader, Version: version, Logger: logger,
 	})
@@ -86,7 +86,7 @@ func openHouse(ctx context.Context, d *demo) (h *house, err error) {
 }
 
 func demoSettings(d *demo, probes *diagnostics.ProbeSet) (controller.Settings, error) {
-	s, err := controllerConfig{}.settings(probes)
+	s, err := controllerConfig{Retention: retentionConfig(controller.DefaultRetention())}.settings(probes)
 	if err != nil {
 		return s, err
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/secondline-ops/secondline/controller/api"
+	"github.com/secondline-ops/secondline/diagnostics"
 )
 
 // errEnough ends following an incident that has come to its end.
@@ -67,8 +68,8 @@ func (d *demo) showDiagnosis(ctx context.Context, id string) {
 	for _, e := range h.Against {
 		d.say.detail("- %s", e.Text)
 	}
-	for _, e := range h.CannotTell {
-		d.say.detail("? %s", e.Text)
+	for _, u := range diagnostics.MergeUntold(h.CannotTell) {
+		d.say.detail("? %s", u.Text())
 	}
 }
 

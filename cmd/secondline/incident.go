@@ -106,7 +106,7 @@ func incidentShow(env *environment, conn *connection) *cobra.Command {
 		Args: exactly(1), ValidArgsFunction: conn.completeIncidents(),
 	}
 	out := addOutput(cmd)
-	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what happens, until interrupted")
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what happens, and on a terminal what is being done, until interrupted")
 	cmd.RunE = conn.ask(func(ctx context.Context, client *api.Client, args []string) error {
 		in, err := client.FindIncident(ctx, args[0])
 		if err != nil {
@@ -126,14 +126,17 @@ func incidentShow(env *environment, conn *connection) *cobra.Command {
 	return cmd
 }
 
-// followIncident shows events as they come in until the person has seen enough.
+// followIncident shows events as they come in, and on a terminal what is being
+// done, until the person has seen enough.
 func followIncident(ctx context.Context, env *environment, client *api.Client, in api.Incident) error {
-	err := client.Follow(ctx, in.ID, in.Seq, func(e api.Event) error {
-		showEvent(env.stdout, e)
+	live := newLiveView(env)
+	defer live.end()
+	err := client.FollowLive(ctx, in.ID, in.Seq, api.Follower{Progress: live.show, Event: func(e api.Event) error {
+		live.above(func() { showEvent(env.stdout, e) })
 		return nil
-	})
+	}})
 	if ctx.Err() != nil {
-		return nil //nolint:nilerr // told to stop watching
+		return nil // told to stop watching
 	}
 	return err
 }

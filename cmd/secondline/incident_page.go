@@ -48,6 +48,7 @@ func (p incidentPage) show(w io.Writer) {
 	if p.Escalation != nil {
 		say(w, "a person was called %s ago: %s", ago(p.Escalation.At, p.now), p.Escalation.Reason)
 	}
+	p.showNow(w)
 	p.showCause(w)
 	if p.Measured != nil {
 		fmt.Fprintf(w, "\n%s\n", p.paint.as(bold, "measured"))
@@ -57,6 +58,17 @@ func (p incidentPage) show(w io.Writer) {
 	p.showRuns(w)
 	fmt.Fprintf(w, "\n%s\n", p.paint.as(bold, "what to do now"))
 	for _, line := range p.next() {
+		say(w, "  %s", line)
+	}
+}
+
+// showNow shows what agents do at this moment.
+func (p incidentPage) showNow(w io.Writer) {
+	if len(p.Jobs) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\n%s\n", p.paint.as(bold, "right now"))
+	for _, line := range progressLines(p.Jobs) {
 		say(w, "  %s", line)
 	}
 }
@@ -131,7 +143,9 @@ func showHypotheses(w io.Writer, p paint, list []api.Hypothesis, gaps []string, 
 		say(w, "     %s, probability %.2f", h.Cause, h.Probability)
 		showEvidence(w, p, "for", green, h.For)
 		showEvidence(w, p, "against", red, h.Against)
-		showEvidence(w, p, "cannot tell", dim, h.CannotTell)
+		for _, u := range diagnostics.MergeUntold(h.CannotTell) {
+			showClaim(w, p.as(dim, "cannot tell "), u.Text(), u.Facts)
+		}
 		if len(h.Cures) > 0 {
 			say(w, "     cured by     %s", strings.Join(h.Cures, ", "))
 		}
@@ -155,11 +169,16 @@ func showEvidence(w io.Writer, p paint, what, colour string, list []diagnostics.
 		if text == "" {
 			text = e.That
 		}
-		if len(e.Facts) > 0 {
-			text += "  [" + strings.Join(e.Facts, ", ") + "]"
-		}
-		fmt.Fprintf(w, "     %s %s\n", p.as(colour, fmt.Sprintf("%-12s", what)), oneLine(text))
+		showClaim(w, p.as(colour, fmt.Sprintf("%-12s", what)), text, e.Facts)
 	}
+}
+
+// showClaim shows a sentence, with the facts that it rests on, behind its label.
+func showClaim(w io.Writer, label, text string, facts []string) {
+	if len(facts) > 0 {
+		text += "  [" + strings.Join(facts, ", ") + "]"
+	}
+	fmt.Fprintf(w, "     %s %s\n", label, oneLine(text))
 }
 
 func (p incidentPage) showSymptoms(w io.Writer) {

@@ -11,6 +11,7 @@ import (
 	"github.com/secondline-ops/secondline/controller/api"
 	"github.com/secondline-ops/secondline/controller/inventory"
 	"github.com/secondline-ops/secondline/internal/entity"
+	"github.com/secondline-ops/secondline/internal/expr"
 	"github.com/secondline-ops/secondline/internal/fault"
 )
 
@@ -100,7 +101,7 @@ func showEntity(w io.Writer, e entity.Entity, all []entity.Entity) {
 		{"  criticality", orDash(e.Criticality)},
 	}
 	for _, b := range e.Budgets {
-		rows = append(rows, []string{"  budget", b.Path + " at most " + byteText(b.Bytes) + ", may delete " + strings.Join(b.Delete, " ")})
+		rows = append(rows, []string{"  budget", b.Path + " at most " + expr.ByteText(b.Bytes) + ", may delete " + strings.Join(b.Delete, " ")})
 	}
 	for _, p := range e.Processes {
 		rows = append(rows, []string{"  process", p.Name + ": " + strings.Join(p.Start, " ")})

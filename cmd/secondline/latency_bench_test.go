@@ -116,9 +116,9 @@ func benchHouse(b *testing.B) (*house, *firstCommand) {
 	h.db, err = sqlite.Open(b.Context(), filepath.Join(dir, "db"), sqlite.Options{Logger: logger})
 	check(err)
 	h.app, err = controller.New(b.Context(), controller.Options{
-		Listen: "127.0.0.1:0", AgentListen: "127.0.0.1:0", DataDir: dir, Store: h.db, Probes: probes, Sources: sources.All(),
+		Listen: "127.0.0.1:0", AgentListen: "127.0.0.1:0", DataDir: dir, Store: h.db, Sources: sources.All(),
 		Load: func() (controller.Settings, error) {
-			s, err := controllerConfig{}.settings(probes)
+			s, err := controllerConfig{Retention: retentionConfig(controller.DefaultRetention())}.settings(probes)
 			if err == nil {
 				s.Inventory, err = inventory.New([]entity.Entity{{ID: "here", Kind: entity.Host}})
 			}

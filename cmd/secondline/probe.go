@@ -42,7 +42,7 @@ func describeProbe(p diagnostics.Probe) probeInfo {
 
 // withProbes runs do with all probes, and ends the plugins afterwards.
 func withProbes(ctx context.Context, env *environment, do func(*diagnostics.ProbeSet) error) error {
-	probes, done, err := allProbes(ctx, env)
+	probes, done, err := allProbes(ctx, bundledPlugins(), env.unusable)
 	if err != nil {
 		return err
 	}

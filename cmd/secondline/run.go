@@ -21,7 +21,8 @@ func runCommand(env *environment) *cobra.Command {
 		Use:   "run RUNBOOK --on HOST",
 		Short: "Carry out a runbook on a host: plan, approve, watch it verified",
 		Long: `Asks the controller for a plan, shows exactly what would change, and asks for a yes to that plan. Then it follows the
-steps until they are verified. Without a terminal it shows how to approve and exits with 4, unless --yes approves what was shown.
+steps until they are verified; on a terminal it shows which step is at work, since when, and what it wrote last. Without one it
+shows how to approve and exits with 4, unless --yes approves what was shown.
 
 Exit codes: 0 verified (or the plan of a dry run is good), 1 failed, refuted or undone, 3 outcome unknown, 4 refused, rejected or
 waiting for an approval.`,
@@ -64,6 +65,7 @@ type running struct {
 	out    *format
 	paint  paint
 	seq    int64 // of the last event of its incident that was seen; 0 before mark
+	live   *liveView
 }
 
 // people reports whether a person reads along; programs get one document at
@@ -140,6 +142,11 @@ func (r *running) watch(ctx context.Context, ref, run string, event func(api.Eve
 			return err
 		}
 	}
+	r.live = newLiveView(r.env)
+	if !r.people() {
+		r.live.size = nil
+	}
+	defer r.live.end()
 	for {
 		now, err := r.client.FindRun(ctx, run)
 		if err != nil && !fault.Retryable(fault.KindOf(err)) {
@@ -163,13 +170,13 @@ func (stopWatching) Error() string { return "seen enough" }
 func (r *running) nextEvent(ctx context.Context, ref string, event func(api.Event)) error {
 	brief, cancel := context.WithTimeout(ctx, lookAgain)
 	defer cancel()
-	err := r.client.Follow(brief, ref, r.seq, func(e api.Event) error {
+	err := r.client.FollowLive(brief, ref, r.seq, api.Follower{Progress: r.live.show, Event: func(e api.Event) error {
 		r.seq = e.Seq
 		if event != nil {
-			event(e)
+			r.live.above(func() { event(e) })
 		}
 		return stopWatching{}
-	})
+	}})
 	switch {
 	case err == stopWatching{}, ctx.Err() == nil && brief.Err() != nil: //nolint:errorlint // it is never wrapped
 		return nil

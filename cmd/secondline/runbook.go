@@ -194,13 +194,12 @@ func runbookLint(env *environment) *cobra.Command {
 		Long:    `Checks what the controller and the agent would check before they took the file. Exit code 1 says that there are mistakes.`,
 		Example: `  secondline runbook lint runbooks/*.yaml`,
 	}
-	out := addOutput(cmd)
+	out, flags := addOutput(cmd), addLintFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		probes, done, err := allProbes(cmd.Context(), env)
+		probes, err := flags.probes(cmd, env)
 		if err != nil {
 			return err
 		}
-		defer func() { _ = done() }() // it only read
 		return lint(env, out, args, func(file string, data []byte) error {
 			_, err := runbooks.Parse(file, data, runbooks.ParseOptions{Decoders: actions.Decoders(), Probes: diagnostics.SpecsOf(probes)})
 			return err

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/secondline-ops/secondline/controller/access"
@@ -220,46 +219,21 @@ func TestATokenIsNoCookie(t *testing.T) {
 	}
 }
 
-func TestWrongTokensAreSlowedDown(t *testing.T) {
+// TestWrongTokensLockNobodyOut: behind a proxy everybody has the same address,
+// the monitoring too.
+func TestWrongTokensLockNobodyOut(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		db := &rows{byHash: map[string]store.Token{}}
-		known, fresh := db.add(t, nil), db.add(t, nil)
-		k := access.NewKeeper(db, rand.Reader, time.Now)
-		for i, token := range []string{known, fresh} {
-			row := db.byHash[access.Hash(token)]
-			row.Name = fmt.Sprint(i)
-			db.byHash[row.Hash] = row
+	db := &rows{byHash: map[string]store.Token{}}
+	fresh := db.add(t, nil)
+	k := access.NewKeeper(db, rand.Reader, now)
+	for i := range 1000 {
+		if _, err := k.Authenticate(with(fmt.Sprintf("Bearer slt_%d", i))); !fault.Is(err, fault.Unauthenticated) {
+			t.Fatalf("%d: %v", i, err)
 		}
-		if _, err := k.Authenticate(with("Bearer " + known)); err != nil {
-			t.Fatal(err)
-		}
-		for i := range 20 {
-			if _, err := k.Authenticate(with(fmt.Sprintf("Bearer slt_%d", i))); !fault.Is(err, fault.Unauthenticated) {
-				t.Fatalf("%d: %v", i, err)
-			}
-		}
-		asked := db.asked
-		if _, err := k.Authenticate(with("Bearer slt_21")); !fault.Is(err, fault.Overloaded) || db.asked != asked {
-			t.Errorf("the next: %v, looked up %d times", err, db.asked-asked)
-		}
-		if _, err := k.Authenticate(with("Bearer " + fresh)); !fault.Is(err, fault.Overloaded) {
-			t.Errorf("a token not seen before: %v", err)
-		}
-		if _, err := k.Authenticate(with("Bearer " + known)); err != nil {
-			t.Errorf("a token that worked lately is locked out: %v", err)
-		}
-		other := with("Bearer " + fresh)
-		other.RemoteAddr = "198.51.100.7:1"
-		other.Header.Set("X-Forwarded-For", "192.0.2.1")
-		if _, err := k.Authenticate(other); err != nil {
-			t.Errorf("another address is locked out: %v", err)
-		}
-		time.Sleep(time.Minute)
-		if _, err := k.Authenticate(with("Bearer " + fresh)); err != nil {
-			t.Errorf("after a minute: %v", err)
-		}
-	})
+	}
+	if _, err := k.Authenticate(with("Bearer " + fresh)); err != nil {
+		t.Errorf("a good token that was not seen before: %v", err)
+	}
 }
 
 func FuzzHeader(f *testing.F) {

@@ -24,13 +24,15 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 // an Internal one is not for strangers.
 func WriteError(w http.ResponseWriter, err error) { writeError(w, err) }
 
-func writeError(w http.ResponseWriter, err error) {
+func writeError(w http.ResponseWriter, err error) { writeErrorAs(w, err, fault.HTTPStatus) }
+
+func writeErrorAs(w http.ResponseWriter, err error, status func(fault.Kind) int) {
 	kind := fault.KindOf(err)
 	info := ProblemInfo{Kind: string(kind), Message: Message(err)}
 	if e, ok := errors.AsType[*fault.Error](err); ok {
 		info.Hint, info.Field = e.Hint, e.Field
 	}
-	writeProblem(w, fault.HTTPStatus(kind), info)
+	writeProblem(w, status(kind), info)
 }
 
 func writeProblem(w http.ResponseWriter, status int, info ProblemInfo) {

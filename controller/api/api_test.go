@@ -281,6 +281,33 @@ func TestOpenPathsAndWrongOnes(t *testing.T) {
 	}
 }
 
+// gone is a store of tokens that does not answer.
+type gone struct{ access.Tokens }
+
+func (gone) FindToken(context.Context, string) (store.Token, error) {
+	return store.Token{}, fault.New(fault.Unreachable, "the PostgreSQL store does not answer")
+}
+
+// TestDeliveryIsToBeSentAgainWhenTheStoreIsGone: the token of the sender is
+// looked up first, so that the delivery fails there already.
+func TestDeliveryIsToBeSentAgainWhenTheStoreIsGone(t *testing.T) {
+	t.Parallel()
+	svc := apitest.New(t)
+	never := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("intake was reached") })
+	srv := httptest.NewServer(api.New(api.Options{
+		Service: svc, Keeper: access.NewKeeper(gone{svc}, rand.Reader, apitest.Start), Now: apitest.Start, Intake: never, Logger: slog.New(slog.DiscardHandler),
+	}))
+	t.Cleanup(srv.Close)
+	r := &rig{srv, svc}
+	resp, body := r.call(t, http.MethodPost, "/v1/signals/alertmanager", "slt_x", "{}")
+	if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" || !strings.Contains(body, `"kind":"unreachable"`) {
+		t.Errorf("a delivery: %d %s", resp.StatusCode, body)
+	}
+	if resp, body := r.call(t, http.MethodGet, "/v1/incidents", "slt_x", ""); resp.StatusCode != http.StatusBadGateway {
+		t.Errorf("a person: %d %s", resp.StatusCode, body)
+	}
+}
+
 func TestClientStory(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

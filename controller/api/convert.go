@@ -52,7 +52,7 @@ func Describe(in *incident.Incident, signals []incident.Signal) Incident {
 	out := Incident{
 		Summary: Summarise(in), OnsetAt: in.OnsetAt.UTC(), Resolution: in.Resolution, Seq: in.Seq,
 		Signals: convert(signals, signalRef), Symptoms: convert(in.Symptoms, symptom), Hypotheses: []Hypothesis{}, NotLookedAt: []string{},
-		Chain: []Link{}, Tried: convert(in.Tried, tried), Runs: []Run{}, Approvals: []Approval{}, Tickets: []Ticket{},
+		Chain: []Link{}, Tried: convert(in.Tried, tried), Runs: []Run{}, Approvals: []Approval{}, Tickets: []Ticket{}, Jobs: []JobProgress{},
 	}
 	if d := in.Diagnosis; d != nil {
 		out.Why, out.NotLookedAt, out.Hypotheses = d.Why, list(d.NotLookedAt), convert(d.Hypotheses, hypothesis)

@@ -13,13 +13,13 @@ func FuzzReadStream(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		if err := readStream(bytes.NewReader(raw), func() {}, func([]byte) error { return nil }); err != nil {
+		if err := readStream(bytes.NewReader(raw), func() {}, func(string, []byte) error { return nil }); err != nil {
 			t.Fatalf("%q: %v", raw, err)
 		}
 		line := strings.NewReplacer("\n", "", "\r", "").Replace(string(raw))
 		var got []string
 		stream := "id: 1\nevent: x\ndata: " + line + "\n\n"
-		if err := readStream(strings.NewReader(stream), func() {}, func(b []byte) error { got = append(got, string(b)); return nil }); err != nil {
+		if err := readStream(strings.NewReader(stream), func() {}, func(_ string, b []byte) error { got = append(got, string(b)); return nil }); err != nil {
 			t.Fatal(err)
 		}
 		if len(got) != 1 || got[0] != line {

@@ -83,7 +83,9 @@ func (s *Server) findIncident(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Describe(in, signals), nil
+	out := Describe(in, signals)
+	out.Jobs = ProgressOf(in, s.o.Service).Jobs
+	return out, nil
 }
 
 func (s *Server) why(c *call) (any, error) {

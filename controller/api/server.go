@@ -61,6 +61,14 @@ type call struct {
 // answered is what a route returns when it has written the answer itself.
 type answered struct{}
 
+// status is the table that an error of the route is answered by.
+func (r route) status() func(fault.Kind) int {
+	if r.needs == access.Webhook {
+		return fault.DeliveryStatus
+	}
+	return fault.HTTPStatus
+}
+
 func (s *Server) routes() []route {
 	return []route{
 		{"POST /v1/signals/{source...}", access.Webhook, s.takeSignals},
@@ -156,7 +164,7 @@ func (s *Server) serve(r route) http.Handler {
 				err = who.May(r.needs)
 			}
 			if err != nil {
-				s.fail(c, err)
+				s.fail(c, err, r.status())
 				return
 			}
 			c.who = who
@@ -173,7 +181,7 @@ func (s *Server) serve(r route) http.Handler {
 		}
 		v, err := r.answer(c)
 		if err != nil {
-			s.fail(c, err)
+			s.fail(c, err, r.status())
 			return
 		}
 		if _, done := v.(answered); !done {
@@ -184,13 +192,13 @@ func (s *Server) serve(r route) http.Handler {
 
 // fail answers with a fault. What is Internal is for the operator's log; the
 // caller gets a number to find it by.
-func (s *Server) fail(c *call, err error) {
+func (s *Server) fail(c *call, err error, status func(fault.Kind) int) {
 	if fault.KindOf(err) == fault.Internal {
 		number := rand.Text()[:8]
 		s.o.Logger.ErrorContext(c.Context(), "request went wrong", slog.String("path", c.URL.Path), slog.String("number", number), slog.Any("reason", err))
 		err = fault.New(fault.Internal, "something went wrong inside; the controller's log has it under %s", number)
 	}
-	writeError(c.w, err)
+	writeErrorAs(c.w, err, status)
 }
 
 // refuse answers a request that no route takes; the mux would do it in plain text.

@@ -11,6 +11,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/secondline-ops/secondline/agent/job"
 	"github.com/secondline-ops/secondline/controller/incident"
 	"github.com/secondline-ops/secondline/controller/store"
 	"github.com/secondline-ops/secondline/diagnostics"
@@ -51,6 +52,12 @@ type Reader interface {
 	// Subscribe returns ids of incidents that changed until ctx ends. It is
 	// bounded and loses changes; "" means: look at everything.
 	Subscribe(ctx context.Context) <-chan string
+	// Activity returns what the job's agent said last that it does; the zero
+	// value when it said nothing. It is never stored.
+	Activity(jobID string) job.Activity
+	// WatchActivity rings when what is done for the incident may have changed,
+	// until ctx ends. It never holds more than one ring.
+	WatchActivity(ctx context.Context, incidentID string) <-chan struct{}
 	Ready(ctx context.Context) error
 }
 

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -24,7 +25,14 @@ const (
 	streamFor = 15 * time.Minute
 	// writeWithin frees what a reader that stopped reading holds.
 	writeWithin = 10 * time.Second
+	// progressEvery bounds how often progress is looked at: faster than a person
+	// reads, and one look at the store for each reader.
+	progressEvery = 250 * time.Millisecond
 )
+
+// kindProgress is the name of the server-sent events that hold a Progress; all
+// others hold an Event.
+const kindProgress = "progress"
 
 func (c *call) wantsStream() bool {
 	return c.Method == http.MethodGet && strings.HasSuffix(c.URL.Path, "/events") &&
@@ -92,8 +100,30 @@ func (s *Server) stream(c *call, id string, after int64) error {
 			}
 		}
 	}
-	out.Run(c.Context(), s.o.Service.Subscribe, id, send)
+	var shown []byte
+	out.Run(c.Context(), Watch{
+		Incident: id, Changes: s.o.Service.Subscribe, Send: send,
+		Activity: s.o.Service.WatchActivity, SendProgress: func(ctx context.Context) error { return s.sendProgress(ctx, out, id, &shown) },
+	})
 	return nil
+}
+
+// sendProgress sends what is done for the incident, unless it is shown already.
+// The first is always sent: a follower that comes again may show what is over.
+func (s *Server) sendProgress(ctx context.Context, out *Stream, id string, shown *[]byte) error {
+	in, err := s.o.Service.FindIncident(ctx, id)
+	if err != nil {
+		return err
+	}
+	now, err := json.Marshal(ProgressOf(in, s.o.Service))
+	if err != nil {
+		return fmt.Errorf("encode progress: %w", err)
+	}
+	if bytes.Equal(now, *shown) {
+		return nil
+	}
+	*shown = now
+	return out.Send("", kindProgress, now)
 }
 
 func sendEvent(out *Stream, e incident.Event) error {
@@ -122,10 +152,14 @@ func NewStream(w http.ResponseWriter) *Stream {
 	return s
 }
 
-// Send writes one event. data must hold no line break, as JSON does not.
+// Send writes one event. data must hold no line break, as JSON does not. One
+// without an id leaves the reader's place as it is.
 func (s *Stream) Send(id, event string, data []byte) error {
 	_ = s.rc.SetWriteDeadline(time.Now().Add(writeWithin)) // not every ResponseWriter can
-	if _, err := fmt.Fprintf(s.w, "id: %s\nevent: %s\ndata: %s\n\n", id, event, data); err != nil {
+	if id != "" {
+		id = "id: " + id + "\n"
+	}
+	if _, err := fmt.Fprintf(s.w, "%sevent: %s\ndata: %s\n\n", id, event, data); err != nil {
 		return fmt.Errorf("send event: %w", err)
 	}
 	return s.flush()
@@ -141,39 +175,94 @@ func (s *Stream) ping() error {
 
 func (s *Stream) flush() error { return s.rc.Flush() }
 
-// Run calls send at once, whenever the incident ("" for any) changes, and in
-// each poll, until the reader is gone or the stream has lasted long enough.
-func (s *Stream) Run(ctx context.Context, subscribe func(context.Context) <-chan string, id string, send func(context.Context) error) {
+// Watch is what a Stream waits for, and what it sends then.
+type Watch struct {
+	Incident string // "" for any
+	// Changes tells which incidents changed; Send then sends what is new.
+	Changes func(ctx context.Context) <-chan string
+	Send    func(ctx context.Context) error
+	// Activity rings when what is done for the incident may have changed, and
+	// SendProgress sends it. Both nil: nobody asks.
+	Activity     func(ctx context.Context, incidentID string) <-chan struct{}
+	SendProgress func(ctx context.Context) error
+}
+
+// Run sends at once, whenever the incident changes, and in each poll, until the
+// reader is gone or the stream has lasted long enough. A reader that is slow
+// misses progress; what changed meanwhile is still sent.
+func (s *Stream) Run(ctx context.Context, w Watch) {
 	ctx, cancel := context.WithTimeout(ctx, streamFor)
 	defer cancel()
-	changes := subscribe(ctx) // before the first look, so that nothing falls between
+	changes := w.Changes(ctx) // before the first look, so that nothing falls between
+	if w.Activity == nil {
+		w.SendProgress = func(context.Context) error { return nil }
+	}
+	var rings <-chan struct{}
+	if w.Activity != nil {
+		rings = w.Activity(ctx, w.Incident)
+	}
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
+	send := w.Send
 	for {
-		if send(ctx) != nil {
+		if send(ctx) != nil || w.SendProgress(ctx) != nil {
 			return
 		}
-		if !s.await(ctx, changes, tick.C, id) {
+		switch s.await(ctx, w.Incident, changes, rings, tick.C) {
+		case nothing:
 			return
+		case change:
+			send = w.Send
+		case ring:
+			send = func(ctx context.Context) error { return sleep(ctx, progressEvery) }
 		}
 	}
 }
 
-// await returns when it is time to look again; false when it is over.
-func (s *Stream) await(ctx context.Context, changes <-chan string, tick <-chan time.Time, id string) bool {
+// wake is why a stream goes on.
+type wake int
+
+const (
+	nothing wake = iota // it does not
+	change
+	ring
+)
+
+// await returns when it is time to look again.
+func (s *Stream) await(ctx context.Context, id string, changes <-chan string, rings <-chan struct{}, tick <-chan time.Time) wake {
 	for {
 		select {
 		case <-ctx.Done():
-			return false
+			return nothing
 		case <-tick:
-			return s.ping() == nil
+			if s.ping() != nil {
+				return nothing
+			}
+			return change
+		case _, ok := <-rings:
+			if !ok {
+				return nothing
+			}
+			return ring
 		case changed, ok := <-changes:
 			if !ok {
-				return false
+				return nothing
 			}
 			if changed == "" || id == "" || changed == id {
-				return true
+				return change
 			}
 		}
+	}
+}
+
+// sleep waits; its error is that of ctx.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
 	}
 }

@@ -49,6 +49,9 @@ type Incident struct {
 	Tickets     []Ticket     `json:"tickets"`
 	BundleURL   string       `json:"bundle_url"` // "" until there is one
 	Seq         int64        `json:"seq"`        // of the last event, to follow from
+	// Jobs are what agents do for it at this moment. They are given by GET
+	// /v1/incidents/{id} only.
+	Jobs []JobProgress `json:"jobs"`
 }
 
 // SignalRef is a signal as an incident names it.
@@ -185,6 +188,51 @@ type Event struct {
 	Reason   string          `json:"reason"`
 	Text     string          `json:"text"`
 	Data     json.RawMessage `json:"data"`
+}
+
+// Progress is what agents do for an incident at one moment, whole each time: a
+// newer one replaces it. It has no sequence number, is not stored, and a reader
+// that is slow does not get each. No jobs: nothing is being done.
+type Progress struct {
+	Incident string        `json:"incident"`
+	Jobs     []JobProgress `json:"jobs"`
+}
+
+// JobProgress is one job that an agent was sent. Its texts are of one short
+// line each, with what a terminal would obey written out.
+type JobProgress struct {
+	ID       string        `json:"id"`
+	Kind     string        `json:"kind"` // diagnose, measure, plan, run
+	Agent    string        `json:"agent"`
+	Target   string        `json:"target"`
+	Run      string        `json:"run"`     // "" when it is of none
+	Runbook  string        `json:"runbook"` // of the run
+	Since    time.Time     `json:"since"`   // it was sent
+	Deadline time.Time     `json:"deadline,omitzero"`
+	Step     *StepProgress `json:"step"`   // null when none is at work, or the agent has not said
+	Probes   []ProbeWait   `json:"probes"` // that were asked and have not answered, the oldest first
+}
+
+// StepProgress is the step that an agent is at.
+type StepProgress struct {
+	ID     string `json:"id"`
+	Number int    `json:"number"` // from 1; 0 when the plan does not have it
+	Of     int    `json:"of"`     // steps in the plan
+	Action string `json:"action"`
+	Status string `json:"status"` // running, outcome, verifying, undoing
+	// TimeoutSeconds bounds the status, from Since on; 0 when nothing does.
+	TimeoutSeconds float64   `json:"timeout_seconds"`
+	Command        string    `json:"command"`    // that runs now, redacted; "" when none does
+	Output         []string  `json:"output"`     // last lines of the last command that wrote something, as far as it has come
+	OutputCut      bool      `json:"output_cut"` // there were lines before
+	Since          time.Time `json:"since"`      // by the agent's clock
+}
+
+// ProbeWait is a probe that was asked and has not answered yet.
+type ProbeWait struct {
+	Probe  string    `json:"probe"`
+	Target string    `json:"target"`
+	Since  time.Time `json:"since"` // by the agent's clock
 }
 
 // Signal is a signal in normal form with what became of it.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/secondline-ops/secondline/diagnostics"
 	"github.com/secondline-ops/secondline/internal/fault"
 	"github.com/secondline-ops/secondline/internal/sshsig"
 )
@@ -47,6 +48,42 @@ func golden(t *testing.T, name string, got []byte) {
 	}
 	if diff := cmp.Diff(string(want), string(got)); diff != "" {
 		t.Errorf("%s (-want +got):\n%s", name, diff)
+	}
+}
+
+// TestOneMissingReadingIsOneLineForPeople: the report keeps each piece of evidence,
+// what people read has one line for the reading that all of it misses.
+func TestOneMissingReadingIsOneLineForPeople(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "x")
+	d := w.in.Diagnosis
+	d.NotLookedAt = []string{"unit.status: timed out: took longer than 10 s; leaves open: a, b"}
+	d.Hypotheses[0].CannotTell = []diagnostics.Evidence{
+		{ID: "p", Text: "cannot tell: it took too long", Facts: []string{"1:unit.status#1"}},
+		{ID: "q", Text: "cannot tell: it took too long", Facts: []string{"1:unit.status#1", "1:disk.fill#1"}},
+	}
+	b := assemble(t, w)
+	for name, line := range map[string]string{
+		"report.md":   "- unit.status: timed out: took longer than 10 s; leaves open: a, b [1:unit.status\\#1]",
+		"report.html": "<li>unit.status: timed out: took longer than 10 s; leaves open: a, b <span",
+	} {
+		data, err := b.File(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := string(data)
+		_, missing, _ := strings.Cut(text, "What could not be looked at")
+		missing, _, _ = strings.Cut(missing, "What was done")
+		if !strings.Contains(missing, line) || strings.Count(missing, "took longer than 10 s") != 1 {
+			t.Errorf("%s: what could not be looked at: %s", name, missing)
+		}
+		if n := strings.Count(text, "cannot tell: it took too long"); n != 1 {
+			t.Errorf("%s: the reason stands there %d times", name, n)
+		}
+	}
+	data, err := b.File("report.json")
+	if n := strings.Count(string(data), "cannot tell: it took too long"); n != 2 || err != nil {
+		t.Errorf("report.json has %d of 2 pieces of evidence, %v", n, err)
 	}
 }
 

@@ -158,22 +158,45 @@ func statements(list []diagnostics.Evidence) []Statement {
 	return out
 }
 
-// notLookedAt is what the diagnosis missed, and every reading that tells nothing.
+// notLookedAt is what the diagnosis missed, and every reading that tells
+// nothing: one line for each, with the facts that it is about.
 func notLookedAt(in Input) []Statement {
 	out := []Statement{}
+	where := ""
 	if d := in.Incident.Diagnosis; d != nil {
+		where = in.Subject().Entity.ID
 		for _, gap := range d.NotLookedAt {
 			out = append(out, cite(gap))
 		}
 	}
 	for _, f := range in.Facts {
-		if !f.Status.Tells() {
-			text := fmt.Sprintf("%s on %s: %s", f.Probe, f.Target, f.Status)
-			if f.Error != "" {
-				text += ", " + f.Error
-			}
-			out = append(out, cite(text, f.ID))
+		if f.Status.Tells() {
+			continue
 		}
+		gap := f.Gap()
+		if f.Target != where {
+			gap = "on " + f.Target + ", " + gap
+		}
+		i := slices.IndexFunc(out, func(s Statement) bool { return diagnostics.IsAbout(s.Text, gap) })
+		if i < 0 {
+			i, out = len(out), append(out, cite(gap))
+		}
+		out[i].Cites = append(out[i].Cites, f.ID)
+	}
+	return out
+}
+
+// merged puts statements of the same text together: pieces of evidence that
+// cannot tell for the same reason are one line for people.
+func merged(list []Statement) []Statement {
+	out := []Statement{}
+	for _, s := range list {
+		i := slices.IndexFunc(out, func(o Statement) bool { return o.Text == s.Text })
+		if i < 0 {
+			out = append(out, s)
+			continue
+		}
+		out[i].Cites = citesOf([]Statement{out[i], s})
 	}
 	return out
 }

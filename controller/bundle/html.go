@@ -28,7 +28,7 @@ func (r Report) HTML() ([]byte, error) {
 		known[fmt.Sprintf("event %d", m.Seq)] = true
 	}
 	page, err := template.New("report").Funcs(template.FuncMap{
-		"clean": clean, "clock": clock, "object": objectText, "known": func(id string) bool { return known[id] },
+		"clean": clean, "clock": clock, "merged": merged, "object": objectText, "known": func(id string) bool { return known[id] },
 		"anchor": anchor, "kinds": kinds, "percent": func(p float64) string { return fmt.Sprintf("%.0f %%", 100*p) },
 		"hms":   func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") },
 		"event": func(seq int64) string { return anchor(fmt.Sprintf("event %d", seq)) },

@@ -75,7 +75,7 @@ func (m *markdown) hypothesis(h Hypothesis) {
 	for _, part := range []struct {
 		title string
 		list  []Statement
-	}{{"For it:", h.For}, {"Against it:", h.Against}, {"Could not be told:", h.CannotTell}} {
+	}{{"For it:", h.For}, {"Against it:", h.Against}, {"Could not be told:", merged(h.CannotTell)}} {
 		if len(part.list) > 0 {
 			m.printf("%s\n\n", part.title)
 			m.items(part.list)

@@ -29,10 +29,15 @@ type Input struct {
 	Redactions map[string]int
 }
 
-// Subject is what the diagnosis was about.
+// Subject is what the diagnosis was about, as it was then: the inventory may
+// have changed since. Without a diagnosis, and for one from before its subject
+// was kept, it is what the inventory says now.
 func (in Input) Subject() diagnostics.Subject {
-	id := in.Incident.Entity
-	if d := in.Incident.Diagnosis; d != nil && len(d.Hypotheses) > 0 {
+	d, id := in.Incident.Diagnosis, in.Incident.Entity
+	switch {
+	case d != nil && d.Subject != nil:
+		return *d.Subject
+	case d != nil && len(d.Hypotheses) > 0:
 		id = d.Hypotheses[0].Entity
 	}
 	s := diagnostics.Subject{Entity: entity.Entity{ID: id}, Hints: in.Incident.Hints, Onset: in.Incident.OnsetAt}

@@ -34,6 +34,8 @@ type Receiver interface {
 	// Receive stores a report with everything that follows from it. Nil means
 	// that the agent may forget it. It is idempotent.
 	Receive(ctx context.Context, agent string, r job.Report) error
+	// StopAsked returns why a person asked to stop the job, "" when nobody did.
+	StopAsked(ctx context.Context, j store.Job) (why string, err error)
 	// Progress shows an event; it must not block.
 	Progress(ctx context.Context, agent string, e job.Event)
 }
@@ -112,15 +114,17 @@ func (d *Dispatcher) EnrolToken(ctx context.Context, agent string, ttl time.Dura
 
 // Enroll implements job.Backend. A token that fixes the name may take the name
 // of an agent that is there already: its machine was set up anew. Any other may
-// not, so that a stolen token cannot become an existing agent.
+// not, so that a stolen token cannot become an existing agent. A mistake does
+// not use the token up: it is taken when everything else is right.
 func (d *Dispatcher) Enroll(ctx context.Context, token, name string, csr []byte, version string) (agent string, cert []byte, err error) {
 	if _, err := job.ParseJoinToken(token); err != nil { // costs a stranger nothing, and the store neither
 		return "", nil, fault.New(fault.Unauthenticated, "this is not a join token")
 	}
-	if name != "" && !job.ValidAgentName(name) { // a mistake must not use the token up
+	if name != "" && !job.ValidAgentName(name) {
 		return "", nil, fault.New(fault.Invalid, "agent name %q: letters, digits and _ . @ - only, at most 64", name)
 	}
-	fixed, err := d.Store.UseEnrolToken(ctx, job.HashJoinToken(token), d.Now())
+	hash := job.HashJoinToken(token)
+	fixed, err := d.Store.FindEnrolToken(ctx, hash, d.Now())
 	if err != nil {
 		return "", nil, err
 	}
@@ -136,6 +140,9 @@ func (d *Dispatcher) Enroll(ctx context.Context, token, name string, csr []byte,
 	}
 	cert, serial, err := d.CA.IssueAgent(name, csr)
 	if err != nil {
+		return "", nil, err
+	}
+	if _, err := d.Store.UseEnrolToken(ctx, hash, d.Now()); err != nil { // somebody was quicker
 		return "", nil, err
 	}
 	err = d.Store.SaveAgent(ctx, store.Agent{ID: name, Serial: serial, Version: version, EnrolledAt: d.Now(), Mode: "observe", Targets: []string{}})

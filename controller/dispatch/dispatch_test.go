@@ -39,7 +39,9 @@ type desk struct {
 	// reports counts what was received, by job.
 	reports map[string]int
 	refuse  error
-	got     chan job.Report
+	// stopAsked says why a job is to be stopped.
+	stopAsked map[string]string
+	got       chan job.Report
 }
 
 func newDesk(t *testing.T) *desk {
@@ -103,6 +105,12 @@ func (k *desk) Receive(_ context.Context, _ string, r job.Report) error {
 	return nil
 }
 
+func (k *desk) StopAsked(_ context.Context, j store.Job) (string, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.stopAsked[j.ID], nil
+}
+
 func (k *desk) Progress(_ context.Context, _ string, e job.Event) { k.events <- e }
 
 func (k *desk) token(agent string) job.JoinToken {
@@ -153,14 +161,15 @@ type hand struct {
 	accepted chan string
 	lost     chan string
 	link     chan *job.Link
+	stops    chan string
 }
 
 func newHand() *hand {
-	return &hand{jobs: make(chan job.Job, 10), accepted: make(chan string, 10), lost: make(chan string, 10), link: make(chan *job.Link, 10)}
+	return &hand{jobs: make(chan job.Job, 10), accepted: make(chan string, 10), lost: make(chan string, 10), link: make(chan *job.Link, 10), stops: make(chan string, 10)}
 }
 
 func (h *hand) Job(j job.Job)                          { h.jobs <- j }
-func (h *hand) Cancel(string, string)                  {}
+func (h *hand) Cancel(id, why string)                  { h.stops <- id + ": " + why }
 func (h *hand) Accepted(id string, _ int64)            { h.accepted <- id }
 func (h *hand) LeaseLost(id string, _ int64, _ string) { h.lost <- id }
 
@@ -291,8 +300,12 @@ func TestJoinTokenWorksOnceAndOnlyHere(t *testing.T) {
 	if err := enrol(k.token("a1"), "a1"); err != nil {
 		t.Errorf("a token for exactly this name: %v", err)
 	}
-	if err := enrol(k.token("b1"), "b2"); !fault.Is(err, fault.Denied) {
+	fixed := k.token("b1")
+	if err := enrol(fixed, "b2"); !fault.Is(err, fault.Denied) {
 		t.Errorf("a token for another name: %v", err)
+	}
+	if err := enrol(fixed, "b1"); err != nil {
+		t.Errorf("the mistake used the token up: %v", err)
 	}
 	if err := enrol(k.token(""), "../../etc"); !fault.Is(err, fault.Invalid) {
 		t.Errorf("a hostile name: %v", err)
@@ -397,6 +410,42 @@ func TestDrainGivesTheLeaseBackAndTheNextStartSendsTheJobAgain(t *testing.T) {
 	again := next(t, h.jobs, "the job again")
 	if again.ID != first.ID || again.Fence <= first.Fence {
 		t.Errorf("got %s with fence %d after fence %d", again.ID, again.Fence, first.Fence)
+	}
+	cancel()
+	next(t, done, "the end")
+}
+
+// TestStopAskedWhileTheAgentWasAwayReachesIt: the wish is kept with the run, and
+// comes after the job whenever the job is sent again.
+func TestStopAskedWhileTheAgentWasAwayReachesIt(t *testing.T) {
+	t.Parallel()
+	k := newDesk(t)
+	id := k.enrol("web1")
+	h := newHand()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := k.connect(ctx, id, h)
+	next(t, h.link, "the link")
+	k.order("web1", "inc.1")
+	k.order("web1", "inc.2")
+	next(t, h.jobs, "the first job")
+	next(t, h.jobs, "the second job")
+	cancel()
+	next(t, done, "the end")
+	k.d.Cancel("web1", "inc.1", "bob said so") // nobody hears it
+
+	k.mu.Lock()
+	k.stopAsked = map[string]string{"inc.1": "bob said so"}
+	k.mu.Unlock()
+	ctx, cancel = context.WithCancel(t.Context())
+	done = k.connect(ctx, id, h)
+	next(t, h.link, "the new link")
+	next(t, h.jobs, "a job again")
+	next(t, h.jobs, "the other job again")
+	if got := next(t, h.stops, "the wish to stop"); got != "inc.1: bob said so" {
+		t.Errorf("got %q", got)
+	}
+	if len(h.stops) != 0 {
+		t.Errorf("the other job was stopped, too: %q", <-h.stops)
 	}
 	cancel()
 	next(t, done, "the end")

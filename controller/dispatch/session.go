@@ -186,7 +186,26 @@ func (s *session) send(row store.Job, now time.Time) error {
 		s.fail(row, now, err)
 		return nil
 	}
-	return err
+	if err != nil || row.Attempts <= 1 {
+		return err
+	}
+	return s.askAgainToStop(row)
+}
+
+// askAgainToStop repeats what Cancel asked for while the agent was away or had
+// another stream. An agent that never began the job has it stopped before its
+// first step. When it cannot be known, the session ends and the job is sent once
+// more.
+func (s *session) askAgainToStop(row store.Job) error {
+	why, err := s.d.Receiver.StopAsked(s.ctx, row)
+	if err != nil {
+		s.stop(err)
+		return err
+	}
+	if why == "" {
+		return nil
+	}
+	return s.link.SendCancel(row.ID, why)
 }
 
 // fail ends a job in the agent's place.

@@ -97,7 +97,8 @@ type Run struct {
 	Plan        *runbooks.Plan      `json:"plan,omitempty"`
 	Result      *runbooks.RunResult `json:"result,omitempty"`
 	Decisions   []Approval          `json:"decisions"`
-	Judged      bool                `json:"judged,omitempty"` // whether it helped is settled: resolved, given up on, or passed over
+	StopAsked   string              `json:"stop_asked,omitempty"` // why a person wants the running run to stop at the end of its open step
+	Judged      bool                `json:"judged,omitempty"`     // whether it helped is settled: resolved, given up on, or passed over
 	AskedAt     time.Time           `json:"asked_at,omitzero"`
 	StartedAt   time.Time           `json:"started_at,omitzero"`
 	EndedAt     time.Time           `json:"ended_at,omitzero"`

@@ -10,7 +10,8 @@ import (
 	"github.com/secondline-ops/secondline/internal/fault"
 )
 
-// retryAfterSeconds is when a sender should come back after an overload.
+// retryAfterSeconds is when a sender should come back after an overload, or
+// when the store did not answer.
 // Alertmanager has its own backoff and ignores it.
 const retryAfterSeconds = 5
 
@@ -95,7 +96,7 @@ func writeError(w http.ResponseWriter, err error) {
 	if f, ok := errors.AsType[*fault.Error](err); ok && kind != fault.Internal {
 		p.Message, p.Hint, p.Field = f.Message, f.Hint, f.Field
 	}
-	status := fault.HTTPStatus(kind)
+	status := fault.DeliveryStatus(kind)
 	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", strconv.Itoa(retryAfterSeconds))
 	}

@@ -2,7 +2,10 @@ package intake_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -10,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/secondline-ops/secondline/controller/intake"
+	"github.com/secondline-ops/secondline/controller/store"
+	"github.com/secondline-ops/secondline/internal/fault"
 )
 
 // answer is what the contract promises; unknown fields are refused, so that
@@ -120,6 +125,36 @@ func TestHandler(t *testing.T) {
 		}
 	})
 }
+
+// TestStoreThatDoesNotAnswerIsToBeAskedAgain: Retry-After and 503, whatever the
+// store suffers from, as long as it may pass; nothing was accepted.
+func TestStoreThatDoesNotAnswerIsToBeAskedAgain(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		err  error
+		kind fault.Kind
+	}{
+		"gone":         {fault.Wrap(fault.Unreachable, errors.New("dial tcp 10.0.0.7:5432: refused"), "append: the PostgreSQL store does not answer"), fault.Unreachable},
+		"slow":         {fmt.Errorf("append: %w", context.DeadlineExceeded), fault.Timeout},
+		"disk full":    {fault.New(fault.Overloaded, "append: the store has no room"), fault.Overloaded},
+		"interrupted":  {fault.New(fault.Transient, "the store is closed"), fault.Transient},
+		"the own text": {fmt.Errorf("append: %w", fault.New(fault.Unreachable, "no answer")), fault.Unreachable},
+	} {
+		server := httptest.NewServer(intake.Handler(newInbox(failing{c.err})))
+		t.Cleanup(server.Close)
+		status, header, a := post(t, server.URL+"/v1/signals/alertmanager", strings.NewReader(twoAlerts))
+		if status != http.StatusServiceUnavailable || header.Get("Retry-After") == "" || *a.Error.Kind != string(c.kind) || a.Accepted != 0 {
+			t.Errorf("%s: %d %v %+v", name, status, header, a)
+		}
+		if strings.Contains(*a.Error.Message, "10.0.0.7") {
+			t.Errorf("%s: a stranger is told %q", name, *a.Error.Message)
+		}
+	}
+}
+
+type failing struct{ err error }
+
+func (f failing) AppendBody(context.Context, store.Body) error { return f.err }
 
 // TestErrorsKeepInternalsInside: an unclassified error's text may hold paths
 // and SQL.

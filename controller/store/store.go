@@ -27,6 +27,10 @@ type Store interface {
 	// returns. fn may be run again after a serialization failure, so it must
 	// not have effects outside tx. Concurrent Updates share a commit.
 	Update(ctx context.Context, fn func(tx Tx) error) error
+	// PullForward makes due at now whatever is due later, and ends leases and
+	// claims at leaseUntil at the latest: a clock that was ahead has left times
+	// that would never come. What is done too early decides anew.
+	PullForward(ctx context.Context, now, leaseUntil time.Time) error
 	// Ping says whether the store can be written (readiness).
 	Ping(ctx context.Context) error
 	Close() error
@@ -127,12 +131,20 @@ type Incidents interface {
 	ListEvents(ctx context.Context, incidentID string, afterSeq int64, limit int) ([]incident.Event, error)
 	FindSignal(ctx context.Context, id string) (incident.Signal, error)
 	ListSignals(ctx context.Context, f SignalFilter) (list []incident.Signal, nextCursor string, err error)
+	// DeleteIncidents removes incidents that are resolved, closed or merged since
+	// before the time (retention), with their events, signals, facts and jobs,
+	// and the raw outputs that no other incident cites; those that ended first
+	// go first. An open or escalated incident stays however old it is, and so
+	// does one with a job that has not ended and whose deadline is not before
+	// the time, too. A number that was given is not given again. At most 100.
+	DeleteIncidents(ctx context.Context, endedBefore time.Time, limit int) (int, error)
+	// DeleteSignals removes signals received before the time that concern no
+	// incident (retention).
+	DeleteSignals(ctx context.Context, before time.Time, limit int) (int, error)
 	// ClaimIncidents leases incidents that are due (DueAt not zero and not
 	// after now) and not leased by another owner, oldest first. SaveIncident
 	// ends the lease.
 	ClaimIncidents(ctx context.Context, owner string, now, leaseUntil time.Time, limit int) (ids []string, err error)
-	// NextDue returns the earliest DueAt of all incidents; zero when there is none.
-	NextDue(ctx context.Context) (time.Time, error)
 	// CountIncidents counts by status, for metrics.
 	CountIncidents(ctx context.Context) (map[incident.Status]int, error)
 }
@@ -185,8 +197,9 @@ type Jobs interface {
 	FindJob(ctx context.Context, id string) (Job, error)
 	// CountJobs counts jobs that have not ended, by queue kind ("agent", "notify", ...).
 	CountJobs(ctx context.Context) (map[string]int, error)
-	// NextJob returns the earliest RunAt of queued jobs in the queues with the prefix.
-	NextJob(ctx context.Context, queuePrefix string) (time.Time, error)
+	// DeleteJobs removes jobs of no incident (runs of checks) that ended before
+	// the time (retention). Those of an incident go with it.
+	DeleteJobs(ctx context.Context, endedBefore time.Time, limit int) (int, error)
 }
 
 // Evidence reads facts and raw outputs.
@@ -218,6 +231,9 @@ type Agents interface {
 	ListAgents(ctx context.Context) ([]Agent, error)
 	// AddEnrolToken stores the hash of a one-time token; agent may be "" (any name).
 	AddEnrolToken(ctx context.Context, hash, agent string, expires time.Time) error
+	// FindEnrolToken says whose name the token fixes, and takes nothing; an
+	// unknown, used or expired one is Unauthenticated.
+	FindEnrolToken(ctx context.Context, hash string, now time.Time) (agent string, err error)
 	// UseEnrolToken takes the token: exactly one caller succeeds; an unknown,
 	// used or expired one is Unauthenticated.
 	UseEnrolToken(ctx context.Context, hash string, now time.Time) (agent string, err error)
@@ -240,6 +256,10 @@ type Tokens interface {
 	SaveToken(ctx context.Context, t Token) error
 	FindToken(ctx context.Context, hash string) (Token, error)
 	ListTokens(ctx context.Context) ([]Token, error)
+	// DeleteTokens removes tokens, among them sessions, that expired before the
+	// time, and enrolment tokens that did or are used (retention). A token that
+	// never expires stays, also when it is revoked.
+	DeleteTokens(ctx context.Context, expiredBefore time.Time, limit int) (int, error)
 }
 
 // CheckState is a scheduled health check's memory: when it is due next and how

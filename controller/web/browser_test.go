@@ -4,11 +4,13 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/chromedp/chromedp"
 
+	"github.com/secondline-ops/secondline/agent/job"
 	"github.com/secondline-ops/secondline/controller/access"
 	"github.com/secondline-ops/secondline/controller/incident"
 )
@@ -56,12 +58,24 @@ func TestBrowserApprovesAndSeesItLive(t *testing.T) {
 	picture("waiting")
 	title := ask(ctx, t, chromedp.Title())
 	do(chromedp.SendKeys("#why", "looks right"), chromedp.Click("#approve"), chromedp.WaitVisible("#status.s-remediating"), chromedp.WaitVisible(".live.on"))
-	picture("running")
 	ask(ctx, t, chromedp.Evaluate[bool](`window.notReloaded = true`))
+	if err := s.svc.WorkOn(t.Context(), in.ID, "inc.2", job.Run, in.Runs[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	do(chromedp.WaitVisible("#now .now"))
+	picture("sent")
+	s.svc.Do(in.ID, "inc.2", atStep())
+	do(chromedp.WaitVisible("#now .output"), chromedp.WaitVisible("#now .waits"))
+	picture("running")
+	if text := ask(ctx, t, chromedp.Text("#now")); !strings.Contains(text, "step cut (2 of 2, run) of truncate-runaway-log") || !strings.Contains(text, "<script>document.title='owned'</script>") {
+		t.Errorf("right now: %s", text)
+	}
+	s.svc.Do(in.ID, "inc.2", job.Activity{})
+	do(chromedp.WaitNotPresent("#now .output"))
 	if err := s.svc.Finish(t.Context(), in.Runs[0].ID); err != nil {
 		t.Fatal(err)
 	}
-	do(chromedp.WaitVisible("#status.s-resolved"))
+	do(chromedp.WaitVisible("#status.s-resolved"), chromedp.WaitNotPresent("#now .now"))
 	status := ask(ctx, t, chromedp.Text("#status"))
 	same := ask(ctx, t, chromedp.Evaluate[bool](`window.notReloaded === true`))
 	picture("resolved")

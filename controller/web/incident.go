@@ -65,8 +65,19 @@ func (p *Pages) incident(v *visit) error {
 		view.Waiting, view.Running = run.Status == runbooks.RunWaiting, run.Status == runbooks.RunRunning
 	}
 	return p.show(v, "incident", frame{
-		Title: "#" + strconv.FormatInt(in.Number, 10) + " " + clean(in.Title), Live: "/live?incident=" + url.QueryEscape(in.ID), Data: view,
+		Title: "#" + strconv.FormatInt(in.Number, 10) + " " + clean(in.Title), Live: "/live?incident=" + url.QueryEscape(in.ID), Now: "/incidents/" + url.PathEscape(in.ID) + "/now", Data: view,
 	})
+}
+
+// now is the part of an incident's page that says what is being done, alone: it
+// changes many times while the rest stays as it is.
+func (p *Pages) now(v *visit) error {
+	in, err := p.o.Service.FindIncident(v.Context(), v.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	p.render(v.w, http.StatusOK, "now", api.ProgressOf(in, p.o.Service).Jobs)
+	return nil
 }
 
 func (p *Pages) describe(ctx context.Context, in *incident.Incident) (incidentView, error) {
@@ -99,6 +110,7 @@ func (p *Pages) describe(ctx context.Context, in *incident.Incident) (incidentVi
 		view.Symptoms = append(view.Symptoms, symptomView{s, followable(s.Link)})
 	}
 	view.Facts = citedFacts(facts)
+	view.Jobs = api.ProgressOf(in, p.o.Service).Jobs
 	return view, nil
 }
 

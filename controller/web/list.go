@@ -1,8 +1,10 @@
 package web
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"hash/fnv"
 	"slices"
@@ -98,15 +100,40 @@ func (p *Pages) follow(v *visit) error {
 	}
 	out := api.NewStream(v.w)
 	last := v.Header.Get("Last-Event-ID")
-	out.Run(v.Context(), p.o.Service.Subscribe, id, func(ctx context.Context) error {
+	watch := api.Watch{Incident: id, Changes: p.o.Service.Subscribe, Send: func(ctx context.Context) error {
 		state, err := look(ctx)
 		if err != nil || state == last {
 			return err
 		}
 		last = state
 		return out.Send(state, "changed", []byte("{}"))
-	})
+	}}
+	if id != "" { // a list does not show what is being done
+		watch.Activity, watch.SendProgress = p.o.Service.WatchActivity, p.progressTeller(out, id)
+	}
+	out.Run(v.Context(), watch)
 	return nil
+}
+
+// progressTeller tells a page when something else is being done than it was
+// told last. Without an id: where the page stands is known from what is stored.
+func (p *Pages) progressTeller(out *api.Stream, id string) func(context.Context) error {
+	var told []byte
+	return func(ctx context.Context) error {
+		in, err := p.o.Service.FindIncident(ctx, id)
+		if err != nil {
+			return err
+		}
+		now, err := json.Marshal(api.ProgressOf(in, p.o.Service))
+		if err != nil {
+			return fmt.Errorf("encode progress: %w", err)
+		}
+		if bytes.Equal(now, told) {
+			return nil
+		}
+		told = now
+		return out.Send("", "progress", []byte("{}"))
+	}
 }
 
 // listState is a word that changes when the list does.

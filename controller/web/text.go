@@ -61,6 +61,14 @@ func took(from, to time.Time) string {
 	return to.Sub(from).Round(10 * time.Millisecond).String()
 }
 
+// limit is a time-out in words; "" when there is none.
+func limit(seconds float64) string {
+	if seconds <= 0 {
+		return ""
+	}
+	return time.Duration(seconds * float64(time.Second)).Round(time.Second).String()
+}
+
 // object names what on the entity it is: mount /var.
 func object(o map[string]string) string {
 	parts := make([]string, 0, len(o))

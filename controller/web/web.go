@@ -22,6 +22,7 @@ import (
 
 	"github.com/secondline-ops/secondline/controller/access"
 	"github.com/secondline-ops/secondline/controller/api"
+	"github.com/secondline-ops/secondline/diagnostics"
 	"github.com/secondline-ops/secondline/internal/fault"
 )
 
@@ -60,7 +61,7 @@ func New(o Options) (*Pages, error) {
 	p := &Pages{o: o, live: make(chan struct{}, maxLive)}
 	var err error
 	p.templates, err = template.New("").Funcs(template.FuncMap{
-		"clean": clean, "when": when, "age": p.age, "words": words, "object": object, "diff": diffLines, "took": took,
+		"clean": clean, "when": when, "age": p.age, "words": words, "object": object, "diff": diffLines, "took": took, "limit": limit, "untold": diagnostics.MergeUntold,
 	}).ParseFS(files, "pages/*.html")
 	if err != nil {
 		return nil, fmt.Errorf("parse pages: %w", err)
@@ -74,6 +75,7 @@ func New(o Options) (*Pages, error) {
 		"GET /{$}":                   p.incidents,
 		"GET /incidents/{id}":        p.incident,
 		"GET /incidents/{id}/bundle": p.bundle,
+		"GET /incidents/{id}/now":    p.now,
 		"GET /live":                  p.follow,
 		"POST /incidents/{id}/{act}": p.actOnIncident,
 		"POST /runs/{id}/{act}":      p.actOnRun,
@@ -143,6 +145,7 @@ type frame struct {
 	Title string
 	Who   *access.Identity
 	Live  string // where the page hears of changes; "" when it does not
+	Now   string // where it gets the part that says what is being done; "" when it has none
 	Data  any
 }
 
@@ -159,7 +162,7 @@ func (p *Pages) show(v *visit, name string, f frame) error {
 }
 
 // render fills the page in before it answers: half a page is no answer.
-func (p *Pages) render(w http.ResponseWriter, status int, name string, f frame) {
+func (p *Pages) render(w http.ResponseWriter, status int, name string, f any) {
 	var b bytes.Buffer
 	if err := p.templates.ExecuteTemplate(&b, name, f); err != nil {
 		p.o.Logger.Error("page was not made", slog.String("page", name), slog.Any("reason", err))

@@ -16,6 +16,11 @@ func integer(name, doc string) expr.Field {
 	return expr.Field{Name: name, Type: expr.Int, Doc: doc}
 }
 
+// size is a number of bytes.
+func size(name, doc string) expr.Field {
+	return expr.Field{Name: name, Type: expr.Int, Unit: expr.Bytes, Doc: doc}
+}
+
 func double(name, doc string) expr.Field {
 	return expr.Field{Name: name, Type: expr.Double, Doc: doc}
 }

@@ -28,7 +28,7 @@ func fileStat() probe {
 			Inputs: pathInput("the file"),
 			Outputs: []expr.Field{
 				boolean("exists", "it is there"),
-				integer("size", "bytes, apparent"),
+				size("size", "bytes, apparent"),
 				str("mode", "permission bits in octal, as chmod takes them: 0644; \"\" when it is not there"),
 				integer("uid", "owner"),
 				integer("gid", "group"),
@@ -96,7 +96,7 @@ func logTail() probe {
 			Inputs: pathInput("the log file"),
 			Outputs: []expr.Field{
 				boolean("exists", "it is there"),
-				integer("size", "bytes, apparent"),
+				size("size", "bytes, apparent"),
 				list("lines", "oldest first; a line longer than 2000 bytes is cut"),
 			},
 			CostSeconds: 0.05,

@@ -47,10 +47,30 @@ type probe struct {
 	parse func(in readings) (diagnostics.Value, error)
 }
 
-var _ diagnostics.Probe = (*probe)(nil)
+var (
+	_ diagnostics.Probe           = (*probe)(nil)
+	_ diagnostics.ArgumentChecker = (*probe)(nil)
+)
 
 // Spec implements diagnostics.Probe.
 func (p *probe) Spec() diagnostics.Spec { return p.spec }
+
+// CheckArgument implements diagnostics.ArgumentChecker; an input has the same
+// meaning in every probe that has one of its name.
+func (p *probe) CheckArgument(input, value string) error {
+	var err error
+	switch input {
+	case argMount, argPath, argPIDFile:
+		err = checkPath(input, value)
+	case argUnit:
+		_, err = unitName(value)
+	case argURL:
+		err = checkURL(value)
+	case argMatch:
+		_, err = parseMatch(value)
+	}
+	return err
+}
 
 // Read implements diagnostics.Probe. Arguments that are malformed are an error
 // of kind Invalid, and those that point at secrets one of kind Denied; nothing

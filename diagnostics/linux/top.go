@@ -43,7 +43,7 @@ func processTop() probe {
 					str("command", "arguments, parted by spaces, cut at 500 bytes; \"\" for kernel threads"),
 					double("user_seconds", "processor seconds in user mode per second of the sample; 1.0 is one processor"),
 					double("system_seconds", "the same in the kernel"),
-					integer("rss", "bytes resident, shared ones included"),
+					size("rss", "bytes resident, shared ones included"),
 					integer("threads", "how many")),
 				integer("d_state", "processes in uninterruptible sleep"),
 				integer("zombies", "processes that ended and were not waited for"),

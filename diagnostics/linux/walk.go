@@ -162,7 +162,7 @@ func dirUsage() probe {
 			Inputs: pathInput("a directory, or a file"),
 			Outputs: []expr.Field{
 				boolean("exists", "the path is there"),
-				integer("bytes", "allocated, directories included, each file once however many names it has; not the apparent size"),
+				size("bytes", "allocated, directories included, each file once however many names it has; not the apparent size"),
 				integer("files", "everything but directories"),
 				optional(timestamp("newest_at", "when the content of one of the files was last changed; missing when there is none")),
 				boolean("complete", "all of it could be read in time; else the numbers are at least what they say"),

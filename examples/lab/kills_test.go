@@ -34,15 +34,16 @@ policy:
 `
 
 // maxTroubles bounds the signals of one story. Each is about an entity of its
-// own, all of them this machine: a run whose outcome is unknown keeps its
+// own, all of them the same target: a run whose outcome is unknown keeps its
 // target locked for a while, and must not keep the others waiting.
 const maxTroubles = 1000
 
-func killsInventory() string {
+// killsInventory lists the entities, with how their agent reaches them.
+func killsInventory(reached string) string {
 	var b strings.Builder
 	b.WriteString("entities:\n")
 	for n := range maxTroubles {
-		fmt.Fprintf(&b, "  - {id: box%d, kind: host, agent: box}\n", n)
+		fmt.Fprintf(&b, "  - {id: box%d, kind: host, agent: box%s}\n", n, reached)
 	}
 	return b.String()
 }
@@ -141,26 +142,88 @@ esac
 sleep 0.1
 `
 
-// killStory is one installation on the loopback interface that is killed
-// again and again while signals come in.
+// killSite is where a story plays: an installation that is not written yet, and
+// its target.
+type killSite struct {
+	installation
+
+	listen  string // of the controller, for people
+	reached string // what the inventory adds on how the agent reaches the target
+	root    string // the target's file system, as seen from here
+	place   string // the story's folder on the target
+}
+
+// thisMachine is the target of an agent of its own, on the loopback interface.
+func thisMachine(t *testing.T) killSite {
+	t.Helper()
+	people, agents, dir := freePort(t), freePort(t), t.TempDir()
+	return killSite{listen: people, root: "/", place: dir, installation: installation{
+		dir: dir, url: "http://" + people, agentAddr: agents, start: StartProcess, client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
+		command: func(ctx context.Context, argv ...string) *exec.Cmd {
+			return exec.CommandContext(ctx, argv[0], argv[1:]...)
+		},
+	}}
+}
+
+// serverOverSSH is a server of a lab, reached by the agent of its site.
+func serverOverSSH(t *testing.T) killSite {
+	t.Helper()
+	needLab(t)
+	l := openLab(t)
+	h, err := l.AddHost(t.Context(), "box")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return killSite{listen: "127.0.0.1:7420", reached: fmt.Sprintf(", via: ssh, address: %s, user: root", h.Address), root: h.Root, place: "/srv/kills", installation: installation{
+		dir: l.Dir, url: "http://127.0.0.1:7420", agentAddr: "127.0.0.1:7421", start: l.Start, command: l.Command,
+		agentArgs: []string{"--known-hosts", l.KnownHosts(), "--identity", l.SSHKey(), "--ssh-config", filepath.Join(l.Dir, "none")},
+		client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
+			return l.Dial(ctx, address)
+		}}},
+	}}
+}
+
+// killStory is one installation that is killed again and again while signals
+// come in.
 type killStory struct {
 	*installation
-	random  *rand.Rand
-	effects string
+	random *rand.Rand
+	root   string // see killSite
+	place  string
 	// accepted are the signals that were answered with 202, by id, with the
-	// file that they are about. Written by one goroutine.
+	// file that they are about, as the target names it. Written by one goroutine.
 	accepted map[string]string
 }
 
+// seen is a file of the target, as named there, as it is named here.
+func (s *killStory) seen(file string) string { return filepath.Join(s.root, file) }
+
+func (s *killStory) effects() string { return filepath.Join(s.place, "effects") }
+
 // TestKillsDoNotLoseOrRepeat kills the controller and the agent at random
-// moments. It needs neither root nor a lab. SECONDLINE_KILLS is how often;
-// SECONDLINE_SEED repeats the moments of an earlier run as far as the machine
-// lets them be repeated.
+// moments: with this machine as the target, which needs neither root nor a lab,
+// and with a server over SSH, where what a killed agent has started goes on.
+// SECONDLINE_KILLS is how often in all; SECONDLINE_SEED repeats the moments of an
+// earlier run as far as the machine lets them be repeated.
 func TestKillsDoNotLoseOrRepeat(t *testing.T) {
 	t.Parallel()
 	kills, seed := number(t, "SECONDLINE_KILLS", 6), number(t, "SECONDLINE_SEED", rand.Uint64()>>1)
 	t.Logf("SECONDLINE_SEED=%d SECONDLINE_KILLS=%d", seed, kills)
-	s := openKillStory(t, seed)
+	for _, variant := range []struct {
+		name  string
+		open  func(*testing.T) killSite
+		kills uint64
+	}{{"this machine", thisMachine, (kills + 1) / 2}, {"a server over SSH", serverOverSSH, kills / 2}} {
+		t.Run(variant.name, func(t *testing.T) {
+			t.Parallel()
+			openKillStory(t, seed, variant.open(t)).tell(variant.kills)
+		})
+	}
+}
+
+// tell posts signals until the last kill, and then judges what came of them.
+func (s *killStory) tell(kills uint64) {
+	t := s.t
 	var wait sync.WaitGroup
 	defer wait.Wait()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute+time.Duration(kills)*10*time.Second)
@@ -198,31 +261,24 @@ func number(t *testing.T, variable string, otherwise uint64) uint64 {
 	return n
 }
 
-func openKillStory(t *testing.T, seed uint64) *killStory {
+func openKillStory(t *testing.T, seed uint64, site killSite) *killStory {
 	t.Helper()
-	dir := t.TempDir()
-	s := &killStory{random: rand.New(rand.NewPCG(seed, seed)), effects: filepath.Join(dir, "effects"), accepted: map[string]string{}}
-	helper := filepath.Join(dir, "helper")
+	s := &killStory{random: rand.New(rand.NewPCG(seed, seed)), root: site.root, place: site.place, accepted: map[string]string{}}
+	helper := filepath.Join(s.place, "helper")
 	for name, text := range map[string]string{
-		"causes/trouble-file.yaml": killsCause, "runbooks/note-and-remove.yaml": fmt.Sprintf(killsRunbook, helper), "effects": "",
-		"trouble/.keep": "",
+		filepath.Join(site.dir, "causes/trouble-file.yaml"): killsCause, filepath.Join(site.dir, "runbooks/note-and-remove.yaml"): fmt.Sprintf(killsRunbook, helper),
+		s.seen(s.effects()): "", s.seen(filepath.Join(s.place, "trouble/.keep")): "", s.seen(helper): fmt.Sprintf(killsHelper, s.effects()),
 	} {
-		name = filepath.Join(dir, name)
 		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.WriteFile(name, []byte(text), 0o600)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.WriteFile(helper, fmt.Appendf(nil, killsHelper, s.effects), 0o700); err != nil {
+	if err := os.Chmod(s.seen(helper), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	people, agents := freePort(t), freePort(t)
 	expires := time.Now().Add(time.Hour).UTC().Format(time.RFC3339)
-	s.installation = newInstallation(t, installation{
-		dir: dir, url: "http://" + people, agentAddr: agents, start: StartProcess, client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
-		command: func(ctx context.Context, argv ...string) *exec.Cmd {
-			return exec.CommandContext(ctx, argv[0], argv[1:]...)
-		},
-	}, fmt.Sprintf(killsConfig, people, agents, expires), killsInventory(), "mode: act\nmax_jobs: 16\n")
+	config := fmt.Sprintf(killsConfig, site.listen, site.agentAddr, expires)
+	s.installation = newInstallation(t, site.installation, config, killsInventory(site.reached), "mode: act\nmax_jobs: 16\n")
 	t.Cleanup(func() {
 		for _, p := range []*Process{s.agent, s.controller} {
 			if p == nil {
@@ -262,8 +318,8 @@ func freePort(t *testing.T) string {
 // killing ends.
 func (s *killStory) post(killing, ctx context.Context) error {
 	for n := 0; killing.Err() == nil && n < maxTroubles; n++ {
-		file := filepath.Join(s.dir, "trouble", strconv.Itoa(n))
-		if err := os.WriteFile(file, nil, 0o600); err != nil {
+		file := filepath.Join(s.place, "trouble", strconv.Itoa(n))
+		if err := os.WriteFile(s.seen(file), nil, 0o600); err != nil {
 			return err
 		}
 		body, err := json.Marshal(map[string]any{
@@ -339,7 +395,7 @@ func (s *killStory) awaitStep(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	begun := func() int64 {
-		info, err := os.Stat(s.effects + ".begun")
+		info, err := os.Stat(s.seen(s.effects()) + ".begun")
 		if err != nil {
 			return 0
 		}
@@ -435,7 +491,7 @@ func atRest(status string) bool {
 
 // countEffects counts the lines "STEP FILE" that the steps have written.
 func (s *killStory) countEffects() map[string]int {
-	text, err := os.ReadFile(s.effects)
+	text, err := os.ReadFile(s.seen(s.effects()))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -464,7 +520,7 @@ func (s *killStory) judgeIncident(ctx context.Context, v incidentView, file stri
 			bad("step %s happened %d times in %d runs", step, times, begun)
 		}
 	}
-	_, err := os.Lstat(file)
+	_, err := os.Lstat(s.seen(file))
 	gone := errors.Is(err, fs.ErrNotExist)
 	switch v.Status {
 	case "resolved", "closed":

@@ -53,7 +53,7 @@ func reserved() []restriction {
 	return []restriction{
 		{"os/exec", []string{"internal/remote", "plugins/host", "cmd/secondline", "examples/lab"}, true, "commands on servers go through internal/remote: gated, bounded, redacted, audited"},
 		{"golang.org/x/crypto/ssh", []string{"internal/remote", "internal/sshsig", "agent/credentials", "cmd/secondline"}, true, "internal/remote is the only SSH client"},
-		{"gopkg.in/yaml.v3", []string{"internal/yamlx"}, false, "yamlx adds positions, duplicate keys and budgets"},
+		{"gopkg.in/yaml.v3", []string{"internal/yamlx", "examples/lab/faults"}, false, "yamlx adds positions, duplicate keys and budgets"},
 		{"cel.dev/cel-go", []string{"internal/expr"}, false, "internal/expr is the one expression language, with its cost limit"},
 		{"github.com/robfig/cron", []string{"controller/schedule"}, false, "its parser panics on some input; controller/schedule wraps it"},
 		{"log", nil, false, "log/slog, injected"},

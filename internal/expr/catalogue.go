@@ -22,6 +22,7 @@ func unitFunctions() []Function {
 	return []Function{
 		{"percent", "percent(number or string) double", "a share of a hundred, not below zero", `percent(90) == 90.0 && percent("90%") == 90.0`},
 		{"bytesize", "bytesize(string) int", "bytes: KiB MiB GiB TiB count by 1024, KB MB GB TB by 1000", `bytesize("2GiB") == 2147483648`},
+		{"bytetext", "bytetext(int) string", "a number of bytes for people: 2147483648 is 2.0 GiB", `bytetext(2147483648) == "2.0 GiB"`},
 		{"duration", "duration(string) duration", "a span of time, in h, m, s, ms", `duration("5m") == duration("300s")`},
 		{"glob", "glob(pattern, string) bool", "matches the whole string: * any run, ? one character, [a-z] one of a set", `glob("orders-*.log", "orders-2026.log")`},
 		{"get", "map.get(key, default) string", "the value of the key, or the default if there is none", `{"env": "prod"}.get("zone", "none") == "none"`},

@@ -29,6 +29,10 @@ func ownFunctions() []cel.EnvOption {
 				i, err := byteSize(string(v.(types.String)))
 				return orError(types.Int(i), err)
 			}))),
+		cel.Function("bytetext",
+			cel.Overload("bytetext_int", []*cel.Type{cel.IntType}, cel.StringType, cel.UnaryBinding(func(v ref.Val) ref.Val {
+				return types.String(ByteText(int64(v.(types.Int))))
+			}))),
 		cel.Function("glob",
 			cel.Overload("glob_string_string", []*cel.Type{cel.StringType, cel.StringType}, cel.BoolType,
 				cel.BinaryBinding(func(pattern, s ref.Val) ref.Val {

@@ -164,6 +164,17 @@ func (t *Template) Only() (*Program, bool) {
 	return nil, false
 }
 
+// Constant returns the text when the template has no expression in it.
+func (t *Template) Constant() (text string, ok bool) {
+	for _, p := range t.parts {
+		if p.program != nil {
+			return "", false
+		}
+		text += p.literal
+	}
+	return text, true
+}
+
 // Vars returns the declared names that the template reads, sorted.
 func (t *Template) Vars() []string {
 	all := []string{}

@@ -37,7 +37,7 @@ func byteFactor(unit string) int64 {
 	if prefix, binary := strings.CutSuffix(unit, "i"); binary && prefix != "" {
 		unit, base = prefix, 1024
 	}
-	power := strings.Index("KMGTPE", strings.Replace(unit, "k", "K", 1)) + 1
+	power := strings.Index(binaryPrefixes, strings.Replace(unit, "k", "K", 1)) + 1
 	switch {
 	case unit == "":
 		power = 0
@@ -50,6 +50,23 @@ func byteFactor(unit string) int64 {
 	}
 	return factor
 }
+
+// ByteText shows a number of bytes to people: 20.0 MiB.
+func ByteText(n int64) string {
+	const step = 1024
+	if n > -step && n < step {
+		return fmt.Sprintf("%d B", n)
+	}
+	value, i := float64(n)/step, 0
+	for math.Abs(value) >= step-0.05 && i < len(binaryPrefixes)-1 { // 1023.95 would be rounded to 1024.0
+		value /= step
+		i++
+	}
+	return fmt.Sprintf("%.1f %ciB", value, binaryPrefixes[i])
+}
+
+// binaryPrefixes each stand for 1024 of the one before (IEC 80000-13).
+const binaryPrefixes = "KMGTPE"
 
 // percentOf reads "90%" or "90".
 func percentOf(s string) (float64, error) {

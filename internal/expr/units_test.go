@@ -1,6 +1,9 @@
 package expr
 
-import "testing"
+import (
+	"math"
+	"testing"
+)
 
 func TestByteSize(t *testing.T) {
 	t.Parallel()
@@ -14,6 +17,18 @@ func TestByteSize(t *testing.T) {
 	for _, in := range []string{"", "GB", "-1GB", "2GB ib", "1e3", "9EiB", "99999999999EB", "1iB", "2 gb ", "0x10", "2GGB"} {
 		if got, err := byteSize(in); err == nil {
 			t.Errorf("%q: %d, want an error", in, got)
+		}
+	}
+}
+
+func TestByteText(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int64]string{
+		0: "0 B", 1023: "1023 B", -5: "-5 B", 1024: "1.0 KiB", 1<<20 - 1: "1.0 MiB", 20 << 20: "20.0 MiB", 3 << 29: "1.5 GiB", -3 << 29: "-1.5 GiB",
+		1 << 40: "1.0 TiB", 1 << 50: "1.0 PiB", math.MaxInt64: "8.0 EiB", math.MinInt64: "-8.0 EiB",
+	} {
+		if got := ByteText(n); got != want {
+			t.Errorf("%d: got %s, want %s", n, got, want)
 		}
 	}
 }
@@ -49,6 +64,31 @@ func TestGlob(t *testing.T) {
 	for _, bad := range []string{"[", "[a", `a\`, "[]", "[!]"} {
 		if _, err := glob(bad, "a"); err == nil {
 			t.Errorf("%q: no error", bad)
+		}
+	}
+}
+
+func TestTextOfAType(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		want      Type
+		good, bad string
+	}{
+		{String, "", "\x00"},
+		{Int, "-5", "5.0"},
+		{Double, "5.5", "five"},
+		{Bool, "true", "yes"},
+		{Timestamp, "2026-03-01T10:00:00Z", "2026-03-01"},
+		{Duration, "5m", "5"},
+		{List, `["a"]`, "a"},
+		{Map, `{"a": "b"}`, `["a"]`},
+		{Object, "{}", "x"},
+	} {
+		if err := c.want.CheckText(c.good); err != nil {
+			t.Errorf("%s %q: %v", c.want, c.good, err)
+		}
+		if err := c.want.CheckText(c.bad); (err == nil) != (c.want == String) {
+			t.Errorf("%s %q: %v", c.want, c.bad, err)
 		}
 	}
 }

@@ -41,6 +41,16 @@ func HTTPStatus(kind Kind) int {
 	return http.StatusInternalServerError
 }
 
+// DeliveryStatus returns the status that answers a delivery of signals which
+// failed with the kind: 503 for all that may pass by itself, since it is the one
+// status on which every sender keeps what it has and comes again.
+func DeliveryStatus(kind Kind) int {
+	if Retryable(kind) {
+		return http.StatusServiceUnavailable
+	}
+	return HTTPStatus(kind)
+}
+
 // ExitCode returns the process exit code for the kind.
 func ExitCode(kind Kind) int {
 	switch kind {

@@ -82,7 +82,7 @@ const (
 
 func detectors() []detector {
 	at := func(pattern string) *regexp.Regexp { return regexp.MustCompile(`^(?:` + pattern + `)`) }
-	return []detector{
+	return append(commandLines(), []detector{
 		{kind: "private_key", literals: []string{"-----begin "}, pattern: at(
 			`-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----([\s\S]*?)(?:-----END [A-Z0-9 ]{0,30}PRIVATE KEY|\z)`)},
 		{kind: "private_key", literals: []string{"-----end "}, special: headlessKeyBlock},
@@ -116,11 +116,6 @@ func detectors() []detector {
 			pattern: at(`(SCRAM-SHA-\d{1,4}\$[\w.+/=:$]{16,}|md5[0-9a-f]{32}\b)`),
 		},
 		{kind: "dsn", literals: []string{"@tcp(", "@tcp6(", "@unix("}, special: passwordBeforeAt},
-		{kind: "command_line", literals: []string{"sshpass"}, follow: " \t", before: wordStarts, pattern: at(`.{7}[ \t]+-p[ \t]*(\S+)`)},
-		{
-			kind: "command_line", literals: []string{"mysql", "mysqldump", "mysqladmin", "mariadb", "mariadb-dump"}, follow: " \t", before: wordStarts,
-			pattern: at(`[a-z-]{5,12}[ \t]+(?:-\S{1,40}[ \t]+){0,6}?-p([^\s"']+)`),
-		},
 		{kind: "command_line", literals: []string{"login"}, follow: " \t", before: wordStarts, pattern: at(`.{5}[ \t]+\S+[ \t]+password[ \t]+(\S+)`)},
 		{
 			kind: "command_line", literals: []string{" -u", "\t-u", "--user", "--proxy-user"}, follow: " =\"'",
@@ -134,7 +129,7 @@ func detectors() []detector {
 				`|(?:[ \t]+[\w:.-]{1,20}="[^"<>\n]*")?>([^<>\n]+)<)`),
 		},
 		{kind: "assignment", literals: secretNames(), follow: " \t", before: optionStarts, pattern: at(`[A-Za-z0-9_.-]{3,20}[ \t]+` + value)},
-	}
+	}...)
 }
 
 // wordStarts reports whether a word begins at text[at]. A hyphen goes on with

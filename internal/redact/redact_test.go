@@ -54,6 +54,22 @@ func TestRedactsEveryKindAndKeepsTheRest(t *testing.T) {
 		{"curl", "curl -s -u bob:x1 http://h", "curl -s -u bob:[redacted:command_line] http://h"},
 		{"two in one command", `curl -H "X-Auth-Token: x9" -u bob:x1`, `curl -H "X-Auth-Token: [redacted:assignment] -u bob:[redacted:command_line]`},
 		{"mysql", "mysqldump -uroot -px1 shop", "mysqldump -uroot -p[redacted:command_line] shop"},
+		{"mysql behind a user", "mysql -u root -pSECRET", "mysql -u root -p[redacted:command_line]"},
+		{"mysql in quotes", "/usr/bin/mysql -h db1 -p'two words' shop", "/usr/bin/mysql -h db1 -p'[redacted:command_line]' shop"},
+		{"mysql twice", "mysql -px1 -py1; x", "mysql -p[redacted:command_line] -p[redacted:command_line] x"},
+		{"mysql in cmdline(5)", "mysql\x00-u\x00root\x00-pa b\x00shop\x00", "mysql\x00-u\x00root\x00-p[redacted:command_line]\x00shop\x00"},
+		{"mysql as arguments", `["mysql","-u", "root","-pSECRET"],"b"`, `["mysql","-u", "root","-p[redacted:command_line]"],"b"`},
+		{"sshpass attached", "sshpass -px1 ssh -p 22 host", "sshpass -p[redacted:command_line] ssh -p 22 host"},
+		{"sshpass behind an option", "sshpass -v -P assword -p 'x 1' ssh host", "sshpass -v -P assword -p '[redacted:command_line]' ssh host"},
+		{"redis-cli", "redis-cli -h cache -p 6379 -a x1 info", "redis-cli -h cache -p 6379 -a [redacted:command_line] info"},
+		{"redis-cli long", "redis-cli --pass x1 info", "redis-cli --pass [redacted:assignment] info"},
+		{"curl attached", "curl -ubob:x1 http://h", "curl -ubob:[redacted:command_line] http://h"},
+		{"curl clustered", "curl -sSu 'bob:x 1' http://h", "curl -sSu 'bob:[redacted:command_line]' http://h"},
+		{"curl quoted", `curl -u "bob:x1" http://h`, `curl -u "bob:[redacted:command_line]" http://h`},
+		{"mongosh", "mongosh -u root -p x1 --host db1", "mongosh -u root -p [redacted:command_line] --host db1"},
+		{"ldapsearch", "ldapsearch -x -D cn=admin -w x1 -b dc=x", "ldapsearch -x -D cn=admin -w [redacted:command_line] -b dc=x"},
+		{"smbclient", "smbclient //h/s -U bob%x1", "smbclient //h/s -U bob%[redacted:command_line]"},
+		{"docker login", "docker login -u bob -p x1 registry", "docker login -u bob -p [redacted:command_line] registry"},
 		{"netrc", "machine h login u password x1", "machine h login u password [redacted:command_line]"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -74,6 +90,10 @@ func TestLeavesOrdinaryLinesAlone(t *testing.T) {
 		"PasswordAuthentication no", "PasswordAuthentication=no", "max_tokens=5",
 		"passwd:         files systemd", "PWD=/root", "OLDPWD=/var/lib/x",
 		"root:x:0:0:root:/root:/bin/bash", "/dev/sda1 / ext4 rw,errors=remount-ro 0 1",
+		"ls -p", "ls -pa /", "ssh -p 22 host", "mkdir -p dir", "cp -a a b", "rsync -a a b", "psql -p 5432 -U bob shop", "docker run -p 80:80 nginx",
+		"mysql -u root -p shop", "mysql -P3306 --port 3306 --protocol=tcp", "mysql.service loaded -p", "sshpass -e ssh -p 22 host", "sshpass -f /k ssh -p 22 host",
+		"redis-cli -p 6379 -n 1 info", "curl -u bob http://h", "curl -p http://h", "mysql shop | grep -p x", "mysql shop\nls -pa", "smbclient -U bob //h/s",
+		"ldapsearch -x -W -b dc=x", "podman ps -pa", `["mysql","shop"] -pa`, "mysql", "mysql ", "mysql\x00", `"mysql"`, "sshpass -p", "sshpass -f",
 		"net.ipv4.tcp_syncookies = 1", "bypass: on", "http://host:8080/a?b=c", "see https://example.org/a:b@c",
 		"pam_unix(cron:session): session opened for user root(uid=0) by (uid=0)",
 		"tcp LISTEN 0 4096 127.0.0.1:5432 users:((\"postgres\",pid=12,fd=3))", "", "\x00\xff\xfe",
@@ -138,7 +158,7 @@ func TestSecretIsNeverPrinted(t *testing.T) {
 func FuzzRedact(f *testing.F) {
 	for _, seed := range []string{
 		"", "password=", "a://b:c@d", "-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----", "Authorization: x", "cookie=1", "eyJabcdefghi.x", "$6$abcdefghij",
-		"curl -H 'token: x' -u a:b", "login token=x password y", "mysql -h mysql -px -py", "[redacted:url][redacted:token]", "pwd=/a/pwd=/b", "u:p@tcp(@tcp(", `"password":["a"`,
+		"curl -H 'token: x' -u a:b", "login token=x password y", "mysql -h mysql -px -py", "\"mysql\",\"-p", "mysql\x00-p'", "curl -su 'a:", "sshpass -f -p", "docker login -p", "[redacted:url][redacted:token]", "pwd=/a/pwd=/b", "u:p@tcp(@tcp(", `"password":["a"`,
 		"\"secret\\\":\\\"", "http://[redacted:url]@x:y@z", "<password a><password>x<",
 	} {
 		f.Add([]byte(seed), uint8(0))
@@ -150,6 +170,7 @@ func FuzzRedact(f *testing.F) {
 		"\npassword=%s\n", "\n{\"api_key\":\"%s\"}\n", "\nhttps://u:%s@host/\n", "\nAuthorization: Bearer %s\n", "\nSet-Cookie: s=%s\n",
 		"\n-----BEGIN PRIVATE KEY-----\n%s\n-----END PRIVATE KEY-----\n", "\napp --client-secret %s\n", "\nghp_%sAAAA\n", "\nu:$6$%s$abcdefgh:1\n", "\nroot:%s@tcp(h)/d\n",
 		"\nsshpass -p %s x\n", "\nAWS_SECRET_ACCESS_KEY=%s\n", "\n<password>%s</password>\n",
+		"\nmysql -u root -p%s\n", "\nredis-cli -h c -a %s\n", "\ncurl -su bob:%s h\n", "\n[\"mysql\",\"-u\",\"root\",\"-p%s\"]\n", "\nmysql\x00-p%s\x00\n",
 	}
 	f.Fuzz(func(t *testing.T, text []byte, frame uint8) {
 		in := fmt.Appendf(nil, "%s"+frames[int(frame)%len(frames)]+"%s", text, planted, text)

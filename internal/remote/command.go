@@ -2,7 +2,6 @@ package remote
 
 import (
 	"fmt"
-	"math"
 	"path"
 	"regexp"
 	"strings"
@@ -134,18 +133,6 @@ func invalid(doing, format string, args ...any) error {
 	return &Error{Class: InvalidCall, Doing: doing, Err: fault.New(fault.Invalid, format, args...)}
 }
 
-// AsUser returns the argv that runs a command as another user: by sudo that
-// never asks, and under timeout(1), because closing a session or killing sudo
-// does not end what sudo started. It is the exact form that a sudoers rule has
-// to allow.
-func AsUser(user string, limit time.Duration, argv []string) []string {
-	seconds := int64(math.Ceil(limit.Seconds()))
-	return append([]string{
-		"sudo", "-n", "-u", user, "--",
-		"timeout", "-k", fmt.Sprintf("%ds", int(KillGrace.Seconds())), fmt.Sprintf("%ds", seconds),
-	}, argv...)
-}
-
 // DirLimit returns the number of entries that ReadDir lists when asked for maxEntries.
 func DirLimit(maxEntries int) int {
 	if maxEntries <= 0 {
@@ -155,7 +142,7 @@ func DirLimit(maxEntries int) int {
 }
 
 // SudoHint says which sudoers rule lets login run argv as user in the form of
-// AsUser, and nothing else: in sudoers(5) a plain * also matches blanks, and so
+// Command.Launch, and nothing else: in sudoers(5) a plain * also matches blanks, and so
 // any other program; a regular expression (sudo 1.9.10 and later) does not.
 func SudoHint(login, user string, argv []string) string {
 	return fmt.Sprintf("allow it on the server with a sudoers rule: %s ALL=(%s) NOPASSWD: /usr/bin/timeout ^-k 5s [0-9]+s %s$",

@@ -73,7 +73,9 @@ func (s *Server) Run(ctx context.Context, cmd Command) (Result, error) {
 	var res Result
 	err := s.guarded(ctx, "run "+first(cmd.Argv), cmd, func() (int, bool, error) {
 		var err error
+		stop := s.watch(cmd.Watch)
 		res, err = s.t.Run(ctx, widen(cmd))
+		stop()
 		res = s.tidy(res, cmd.MaxOutputBytes)
 		return len(res.Stdout) + len(res.Stderr), res.Truncated, err
 	}, func() Result { return res })

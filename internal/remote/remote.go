@@ -44,6 +44,7 @@ type Command struct {
 	Effect         Effect        // zero value means Write, the careful reading
 	Timeout        time.Duration // 0 means DefaultTimeout; the remote process group is killed after it
 	MaxOutputBytes int           // per stream; 0 means DefaultMaxOutputBytes
+	Watch          *Watch        // shows the output while the command runs; may be nil
 }
 
 // Result is what a command did. A non-zero exit status is a result, not an

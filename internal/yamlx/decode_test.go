@@ -75,7 +75,7 @@ enabled: true
 count: -42
 small: 255
 ratio: 1.5e3
-wait: 1h30m
+wait: 1d1h30m
 argv: [head, -n, 5, 1.10, 0644, 2026-01-02, "true", 'no']
 labels: &l {env: prod, zone: }
 nested: {name: inner, labels: *l}
@@ -96,7 +96,7 @@ address: 10.0.0.5
 	raw := got.Raw
 	got.Raw = nil
 	want := document{
-		common: common{Title: "T"}, Name: "yes", Level: "high", On: true, Count: -42, Small: 255, Ratio: 1500, Wait: 90 * time.Minute,
+		common: common{Title: "T"}, Name: "yes", Level: "high", On: true, Count: -42, Small: 255, Ratio: 1500, Wait: 25*time.Hour + 30*time.Minute,
 		Argv:   []string{"head", "-n", "5", "1.10", "0644", "2026-01-02", "true", "no"},
 		Labels: map[string]string{"env": "prod", "zone": ""},
 		Nested: &document{Name: "inner", Labels: map[string]string{"env": "prod", "zone": ""}},
@@ -152,6 +152,7 @@ func TestMistakesHaveAPositionAndAHint(t *testing.T) {
 		{"name: x\nsmall: -1", "2:8", "-1 does not fit", "", RuleNumber},
 		{"name: x\nwait: 5", "2:7", "not a duration", "say the unit: 5s, 5m or 5h", RuleType},
 		{"name: x\nwait: soon", "2:7", "not a duration", "units", RuleType},
+		{"name: x\nwait: 1.5d", "2:7", "not a duration", "30d", RuleType},
 		{"name: x\nargv: ls -l", "2:7", `list expected, not "ls -l"`, "", RuleType},
 		{"name: [x]", "1:7", "string expected, not list", "", RuleType},
 		{"name: x\nlabels: [a]", "2:9", "mapping expected, not list", "", RuleType},

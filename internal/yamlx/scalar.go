@@ -109,13 +109,13 @@ func (d *decoding) duration(n *Node) (time.Duration, bool) {
 		d.wrongType(n, "duration")
 		return 0, false
 	}
-	duration, err := time.ParseDuration(n.raw.Value)
+	duration, err := ParseDuration(n.raw.Value)
 	if err == nil {
 		return duration, true
 	}
-	hint := "write it with its units: 90s, 5m, 1h30m"
+	hint := "write it with its units: 90s, 5m, 1h30m, 30d"
 	if _, err := strconv.ParseFloat(n.raw.Value, 64); err == nil {
-		hint = fmt.Sprintf("say the unit: %ss, %sm or %sh", n.raw.Value, n.raw.Value, n.raw.Value)
+		hint = fmt.Sprintf("say the unit: %[1]ss, %[1]sm or %[1]sh", n.raw.Value)
 	}
 	d.report(n.Errorf("%q is not a duration", printable(n.raw.Value)).WithRule(RuleType).WithHint("%s", hint))
 	return 0, false

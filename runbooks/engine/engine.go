@@ -28,8 +28,8 @@ type Deps struct {
 	OnEvent      func(Event)   // progress for the live view; called in order, must not block; nil is allowed
 	MaxHold      time.Duration // shortens every hold; 0 does not
 	CleanupRoots []string      // the only places where files may be deleted
-	// CommandOutlives is how much longer than its step's time-out a command may be at work whose agent was killed over it. 0 means
-	// twice remote.KillGrace; below 0, that none does (a crash that is only played).
+	// CommandOutlives is how long after its step's time-out a command may be at work whose agent was killed over it. 0 means as long
+	// as its target lets it (remote.EndsWithin); below 0, that none does (a crash that is only played).
 	CommandOutlives time.Duration
 	Logger          *slog.Logger
 }
@@ -66,9 +66,14 @@ func (b Binding) vars() map[string]any {
 // Event is progress. Losing one loses nothing.
 type Event struct {
 	At   time.Time
-	Kind string // "step", "verify", "undo"
+	Kind string // "step", "command", "output", "undo"
 	Step string
-	Text string
+	Text string // of a command: its words, not redacted; "" when it has ended
+	// Of a step: what it became, and how long it may stay so at most (0 is not known).
+	Status  runbooks.StepStatus
+	Timeout time.Duration
+	// Of an output: the end of what a command has written so far, redacted by the Runner.
+	Output []byte
 }
 
 // Action is a kind of step. Its duties: Plan only reads, and names everything
@@ -147,8 +152,9 @@ func (d Deps) action(name string) (Action, error) {
 	return nil, fault.New(fault.Invalid, "this agent has no action %q", name)
 }
 
-func (d Deps) event(kind, step, text string) {
+func (d Deps) event(e Event) {
 	if d.OnEvent != nil {
-		d.OnEvent(Event{At: d.Now(), Kind: kind, Step: step, Text: text})
+		e.At = d.Now()
+		d.OnEvent(e)
 	}
 }

@@ -85,7 +85,9 @@ func (p probes) Fields(probe string) (inputs, outputs []expr.Field, ok bool) {
 	if probe != "file.lines" {
 		return nil, nil, false
 	}
-	return []expr.Field{{Name: "path", Type: expr.String, Required: true}}, []expr.Field{{Name: "n", Type: expr.Int}}, true
+	return []expr.Field{{Name: "path", Type: expr.String, Required: true}}, []expr.Field{
+		{Name: "n", Type: expr.Int}, {Name: "bytes", Type: expr.Int, Unit: expr.Bytes, Optional: true},
+	}, true
 }
 
 func (p probes) Read(_ context.Context, _ remote.Runner, _ string, args map[string]string) (map[string]any, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -52,6 +53,54 @@ func TestARunVerifiesEveryStep(t *testing.T) {
 	}
 	if w.lines("one") != 1 || w.lines("two") != 1 || w.lines("one-undone") != 0 {
 		t.Error("the steps acted more or less than once")
+	}
+}
+
+func TestThoseWhoWatchSeeEachStepWithItsTimeOutAndOutput(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, strings.Replace(verified(), `echo acted >> "$1"`, `echo acted >> "$1"; echo to see; echo and this >&2`, 1))
+	w.run(t.Context())
+	var told []string
+	for _, e := range w.events {
+		text := e.Kind + " " + e.Step + " " + string(e.Status)
+		switch e.Status {
+		case runbooks.StepRunning:
+			if e.Timeout != w.rb.Steps[0].Timeout || e.Timeout <= 0 {
+				t.Errorf("%s may run for %s", e.Step, e.Timeout)
+			}
+		case runbooks.StepVerifying:
+			if v := w.rb.Steps[0].Verify; e.Step == "first" && e.Timeout != v.Within+v.Hold {
+				t.Errorf("%s may be verified for %s", e.Step, e.Timeout)
+			}
+		default:
+			text += strings.ReplaceAll(string(e.Output), "\n", ",")
+		}
+		if e.At.IsZero() {
+			t.Errorf("%s has no time", text)
+		}
+		told = append(told, text)
+	}
+	want := []string{
+		"step first running", "command first ", "output first to see,and this,", "command first ", "step first outcome", "step first verifying", "step first verified",
+		"step second running", "command second ", "output second ", "command second ", "step second outcome", "step second verifying", "step second verified",
+	}
+	if !slices.Equal(told, want) {
+		t.Errorf("told:\n%s", strings.Join(told, "\n"))
+	}
+}
+
+// TestSentencesShowBytesInUnits: what is declared to be bytes, and nothing else.
+func TestSentencesShowBytesInUnits(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, strings.Replace(verified(), "that: one.n >= 1", "that: one.n >= 1 && one.bytes < bytesize(\"1MiB\")", 1))
+	w.setProbes(probes{read: func(path string) (map[string]any, error) {
+		n := map[string]int64{"one": 2048, "two": 2}[filepath.Base(path)]
+		return map[string]any{"n": n, "bytes": n}, nil
+	}})
+	res := w.run(t.Context())
+	want := `one.n >= 1 && one.bytes < bytesize("1MiB") is true (one.bytes = 2.0 KiB, one.n = 2048)`
+	if !slices.Contains(res.Steps[0].Measured, want) {
+		t.Errorf("measured %q, want %q", res.Steps[0].Measured, want)
 	}
 }
 

@@ -20,13 +20,14 @@ type scope struct {
 	rb     *runbooks.Runbook
 	runner remote.Runner
 	probes ProbeReader
+	specs  runbooks.ProbeSpecs
 	vars   map[string]any // inputs, hypothesis, entity, target
 
 	conditions, outcomes, templates *expr.Env
 }
 
 func newScope(r remote.Runner, b Binding, d Deps, inputs map[string]any) (*scope, error) {
-	s := &scope{rb: b.Runbook, runner: r, probes: d.Probes, vars: b.vars()}
+	s := &scope{rb: b.Runbook, runner: r, probes: d.Probes, specs: d.Specs, vars: b.vars()}
 	s.vars[runbooks.VarInputs] = inputs
 	for kind, env := range map[runbooks.Scope]**expr.Env{
 		runbooks.ScopeCondition: &s.conditions, runbooks.ScopeOutcome: &s.outcomes, runbooks.ScopeTemplate: &s.templates,
@@ -59,7 +60,7 @@ func (s *scope) answer(ctx context.Context, env *expr.Env, that string, vars map
 	vars = maps.Clone(vars)
 	s.readProbes(ctx, program.Vars(), vars)
 	truth, why := program.Ask(ctx, vars)
-	return Reading{Truth: truth, Text: describe(that, truth, why, s.rb, vars)}
+	return Reading{Truth: truth, Text: s.describe(that, truth, why, vars)}
 }
 
 // readProbes puts a fresh reading of each named probe into vars.
@@ -151,7 +152,7 @@ func stringsOf(source string, list []any) ([]string, error) {
 }
 
 // describe is an answer with the values that it rests on, for people.
-func describe(that string, truth expr.Truth, why string, rb *runbooks.Runbook, vars map[string]any) string {
+func (s *scope) describe(that string, truth expr.Truth, why string, vars map[string]any) string {
 	text := that + " is " + strings.ReplaceAll(string(truth), "_", " ")
 	if truth == expr.CannotTell {
 		return strings.Replace(text, "is cannot tell", "cannot be told", 1) + ": " + why
@@ -160,11 +161,9 @@ func describe(that string, truth expr.Truth, why string, rb *runbooks.Runbook, v
 	var values []string
 	for _, m := range path.FindAllStringSubmatch(that, -1) {
 		of, ok := vars[m[1]].(map[string]any)
-		if !ok || !worthSaying(m[1], rb) {
-			continue
-		}
-		if value, ok := of[m[2]]; ok && scalar(value) {
-			values = append(values, fmt.Sprintf("%s = %v", m[0], value))
+		field, told := s.field(m[1], m[2])
+		if value, has := of[m[2]]; ok && told && has && scalar(value) {
+			values = append(values, m[0]+" = "+inUnit(value, field.Unit))
 		}
 	}
 	slices.Sort(values)
@@ -174,10 +173,29 @@ func describe(that string, truth expr.Truth, why string, rb *runbooks.Runbook, v
 	return text
 }
 
-// worthSaying reports whether a name's fields belong into a sentence:
-// readings and inputs do.
-func worthSaying(name string, rb *runbooks.Runbook) bool {
-	return name == runbooks.VarInputs || slices.ContainsFunc(rb.Probes, func(p runbooks.ProbeUse) bool { return p.Name == name })
+// field returns what is declared of name.field; ok is false when it does not
+// belong into a sentence: what readings and inputs hold does.
+func (s *scope) field(name, field string) (declared expr.Field, ok bool) {
+	fields := s.rb.InputFields()
+	if name != runbooks.VarInputs {
+		i := slices.IndexFunc(s.rb.Probes, func(p runbooks.ProbeUse) bool { return p.Name == name })
+		if i < 0 {
+			return expr.Field{}, false
+		}
+		_, fields, _ = s.specs.Fields(s.rb.Probes[i].Probe)
+	}
+	if i := slices.IndexFunc(fields, func(f expr.Field) bool { return f.Name == field }); i >= 0 {
+		return fields[i], true
+	}
+	return expr.Field{}, true
+}
+
+// inUnit shows a value to people.
+func inUnit(value any, unit expr.Unit) string {
+	if n, ok := value.(int64); ok && unit == expr.Bytes {
+		return expr.ByteText(n)
+	}
+	return fmt.Sprint(value)
 }
 
 func scalar(v any) bool {

@@ -142,7 +142,8 @@ func (s *stepRun) preserve(ctx context.Context) (map[string][]byte, error) {
 }
 
 // act announces the attempt, applies the change and records what came of it.
-// The command is not cut off when the run is stopped: its own time-out bounds it.
+// The change is not cut off when the run is stopped: the step's time-out bounds
+// it, and with it the time at which the last of its commands can begin.
 func (s *stepRun) act(ctx context.Context, attempt int) (ending, error) {
 	started := s.run.d.Now()
 	intent := intentRecord{StartedAt: started}
@@ -154,8 +155,11 @@ func (s *stepRun) act(ctx context.Context, attempt int) (ending, error) {
 	}
 	s.past.attempt, s.result.StartedAt = attempt, started
 	s.enter(runbooks.StepRunning, "")
-	t := newTranscript(s.run.runner)
-	out, err := s.action.Apply(context.WithoutCancel(ctx), s.env(t), s.change)
+	t := newTranscript(s.run.runner, s.tell)
+	acting, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), s.step.Timeout,
+		fmt.Errorf("the step took longer than %s: %w", s.step.Timeout, context.DeadlineExceeded))
+	defer cancel()
+	out, err := s.action.Apply(acting, s.env(t), s.change)
 	exchanges, touched, open := t.state()
 	record := outcomeRecord{
 		EndedAt: s.run.d.Now(), Outcome: out, Known: err == nil || !open, Touched: touched, Transcript: exchanges,
@@ -221,11 +225,12 @@ func (s *stepRun) lookAfterCrash(ctx context.Context) (ending, error) {
 // lookUntilSettled asks whether the step happened, and believes a "no" only when
 // the step's command can no longer be at work: it outlives the agent that was
 // killed over it, and "not yet" looks like "not at all" until its time is over.
-// A run that is told to stop meanwhile cannot tell.
+// It may have begun as late as the step's time-out allows, and its target ends
+// it that long after. A run that is told to stop meanwhile cannot tell.
 func (s *stepRun) lookUntilSettled(ctx context.Context) Reading {
 	outlives := s.run.d.CommandOutlives
 	if outlives == 0 {
-		outlives = 2 * remote.KillGrace
+		outlives = remote.EndsWithin(s.step.Timeout)
 	}
 	settled := s.result.StartedAt.Add(s.step.Timeout + outlives)
 	for {
@@ -356,7 +361,29 @@ func (s *stepRun) enter(status runbooks.StepStatus, text string) {
 	} else {
 		text = string(status) + ": " + text
 	}
-	s.run.d.event("step", s.step.ID, text)
+	s.tell(Event{Kind: "step", Text: text, Status: status, Timeout: s.longest(status)})
+}
+
+func (s *stepRun) tell(e Event) {
+	e.Step = s.step.ID
+	s.run.d.event(e)
+}
+
+// longest is how long the step may be in the status; 0 where nothing is done.
+func (s *stepRun) longest(status runbooks.StepStatus) time.Duration {
+	switch status {
+	case runbooks.StepRunning, runbooks.StepUndoing:
+		return s.step.Timeout
+	case runbooks.StepVerifying:
+		hold := s.step.Verify.Hold
+		if most := s.run.d.MaxHold; most > 0 {
+			hold = min(hold, most)
+		}
+		return s.step.Verify.Within + hold
+	case runbooks.StepPlanned, runbooks.StepIntent, runbooks.StepOutcome, runbooks.StepVerified, runbooks.StepRefuted,
+		runbooks.StepUndone, runbooks.StepStuck, runbooks.StepUnknown, runbooks.StepSkipped:
+	}
+	return 0
 }
 
 func (s *stepRun) env(r remote.Runner) *Env { return s.run.p.env(s.step, r, s.run.d) }

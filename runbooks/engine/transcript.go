@@ -21,22 +21,29 @@ const (
 // and whether anything may have been changed.
 type transcript struct {
 	remote.Runner
+	tell func(Event) // of each command, for those who watch
 
-	mu        sync.Mutex // guards below
+	mu        sync.Mutex // guards below, and the order of what is told
 	exchanges []runbooks.Exchange
 	touched   bool // a command that may write may have run
 	open      bool // one of them has no known end
 }
 
-func newTranscript(r remote.Runner) *transcript {
-	return &transcript{Runner: r, exchanges: []runbooks.Exchange{}}
+func newTranscript(r remote.Runner, tell func(Event)) *transcript {
+	return &transcript{Runner: r, tell: tell, exchanges: []runbooks.Exchange{}}
 }
 
 // Run implements remote.Runner.
 func (t *transcript) Run(ctx context.Context, cmd remote.Command) (remote.Result, error) {
+	t.mu.Lock()
+	t.tell(Event{Kind: "command", Text: strings.Join(cmd.Argv, " ")})
+	t.mu.Unlock()
+	cmd.Watch = &remote.Watch{Show: t.show}
 	res, err := t.Runner.Run(ctx, cmd)
+	t.show(end(res.Stdout, res.Stderr))
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.tell(Event{Kind: "command"})
 	if cmd.Effect != remote.Read {
 		ran, ended := fate(err)
 		t.touched = t.touched || ran
@@ -46,6 +53,22 @@ func (t *transcript) Run(ctx context.Context, cmd remote.Command) (remote.Result
 		t.exchanges = append(t.exchanges, exchange(cmd, res, err))
 	}
 	return res, err
+}
+
+// show tells what a command has written.
+func (t *transcript) show(output []byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.tell(Event{Kind: "output", Output: output})
+}
+
+// end is the last of what a command wrote, on both streams.
+func end(stdout, stderr []byte) []byte {
+	out := append([]byte{}, stdout[max(0, len(stdout)-maxExchangeBytes):]...)
+	if len(out) > 0 && out[len(out)-1] != '\n' && len(stderr) > 0 {
+		out = append(out, '\n')
+	}
+	return append(out, stderr[max(0, len(stderr)-maxExchangeBytes):]...)
 }
 
 // fate says of a command whether it may have run, and whether it is known to

@@ -28,7 +28,7 @@ func (s *stepRun) undo(ctx context.Context) error {
 		return err
 	}
 	s.enter(runbooks.StepUndoing, "")
-	t := newTranscript(s.run.runner)
+	t := newTranscript(s.run.runner, s.tell)
 	err := takeBack(ctx, s.env(t))
 	exchanges, _, _ := t.state()
 	s.result.Transcript = append(s.result.Transcript, exchanges...)
@@ -70,7 +70,7 @@ func (s *stepRun) runUndo(ctx context.Context, env *Env) error {
 }
 
 func (s *stepRun) noUndo(why string) {
-	s.run.d.event("undo", s.step.ID, "not undone: "+why)
+	s.run.d.event(Event{Kind: "undo", Step: s.step.ID, Text: "not undone: " + why})
 	note := fmt.Sprintf("not undone: %s", why)
 	if s.result.Error != "" {
 		note = s.result.Error + "; " + note

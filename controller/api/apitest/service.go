@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/secondline-ops/secondline/agent/job"
 	"github.com/secondline-ops/secondline/controller/access"
 	"github.com/secondline-ops/secondline/controller/api"
 	"github.com/secondline-ops/secondline/controller/incident"
@@ -37,6 +38,8 @@ type Service struct {
 
 	mu       sync.Mutex // guards below
 	watchers map[chan string]bool
+	bells    map[chan struct{}]string // by incident
+	doing    map[string]job.Activity  // by job
 }
 
 var _ api.Service = (*Service)(nil)
@@ -53,7 +56,7 @@ func New(t *testing.T) *Service {
 			t.Error(err)
 		}
 	})
-	return &Service{Store: s, watchers: map[chan string]bool{}}
+	return &Service{Store: s, watchers: map[chan string]bool{}, bells: map[chan struct{}]string{}, doing: map[string]job.Activity{}}
 }
 
 // Token stores a token of the role and returns it.
@@ -187,6 +190,53 @@ func (s *Service) Subscribe(ctx context.Context) <-chan string {
 	return ch
 }
 
+// WorkOn gives the incident a job of the kind, as if one was sent to agent
+// site-a; run may be "".
+func (s *Service) WorkOn(ctx context.Context, ref, jobID string, kind job.Kind, run string) error {
+	return s.act(ctx, ref, func(in *incident.Incident) error {
+		in.Work = &incident.Work{JobID: jobID, Kind: string(kind), Agent: "site-a", RunID: run, Since: Start(), Deadline: Start().Add(5 * time.Minute)}
+		return nil
+	})
+}
+
+// Do makes the job's agent say what it does.
+func (s *Service) Do(incidentID, jobID string, a job.Activity) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.doing[jobID] = a.Bounded()
+	for b, want := range s.bells {
+		if want != incidentID {
+			continue
+		}
+		select {
+		case b <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Activity implements api.Service.
+func (s *Service) Activity(jobID string) job.Activity {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.doing[jobID]
+}
+
+// WatchActivity implements api.Service.
+func (s *Service) WatchActivity(ctx context.Context, incidentID string) <-chan struct{} {
+	b := make(chan struct{}, 1)
+	s.mu.Lock()
+	s.bells[b] = incidentID
+	s.mu.Unlock()
+	context.AfterFunc(ctx, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.bells, b)
+		close(b)
+	})
+	return b
+}
+
 // FindIncident implements api.Service.
 func (s *Service) FindIncident(ctx context.Context, ref string) (*incident.Incident, error) {
 	if s.PanicOn != "" && ref == s.PanicOn {
@@ -273,6 +323,7 @@ func (s *Service) Approve(ctx context.Context, id, digest, actor, why string) er
 func (s *Service) Finish(ctx context.Context, id string) error {
 	return s.onRun(ctx, id, func(in *incident.Incident, r *incident.Run) error {
 		at := Start().Add(40 * time.Second)
+		in.Work = nil
 		r.Status, r.EndedAt = runbooks.RunVerified, at
 		r.Result = &runbooks.RunResult{PlanDigest: r.Plan.Digest, Status: runbooks.RunVerified, Why: "every step verified", StartedAt: Start(), EndedAt: at, Steps: []runbooks.StepResult{{
 			ID: "rotate", Action: "file", Effect: runbooks.Write, Status: runbooks.StepVerified, Verified: true, StartedAt: Start(), EndedAt: at,

@@ -7,8 +7,10 @@ package postgres
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 
@@ -88,7 +90,8 @@ func classify(err error) sqlstore.Failure {
 	}
 	_, connecting := errors.AsType[*pgconn.ConnectError](err)
 	_, network := errors.AsType[net.Error](err)
-	if connecting || network || errors.Is(err, sql.ErrConnDone) || pgconn.SafeToRetry(err) {
+	ended := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) // a server that crashed, on a full disk for one, says no more
+	if connecting || network || ended || errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) || pgconn.SafeToRetry(err) {
 		return sqlstore.Gone
 	}
 	return sqlstore.Other

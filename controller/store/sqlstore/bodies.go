@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"time"
 
 	"github.com/secondline-ops/secondline/controller/store"
 	"github.com/secondline-ops/secondline/internal/fault"
@@ -102,19 +101,6 @@ func (s *Store) FindBody(ctx context.Context, id string) (store.Body, error) {
 		return store.Body{}, fault.New(fault.NotFound, "there is no body %q", id)
 	}
 	return b, s.cfg.Dialect.explain(err, "find a body")
-}
-
-// DeleteBodies implements store.Bodies. Settled and unmapped bodies go; a
-// pending one stays however old it is.
-func (s *Store) DeleteBodies(ctx context.Context, before time.Time, limit int) (int, error) {
-	var n int64
-	err := s.write(ctx, "delete bodies", func(w *work) (err error) {
-		n, err = w.exec(ctx, `DELETE FROM bodies WHERE id IN (SELECT id FROM bodies
-			WHERE status <> 'pending' AND received_at < $1 ORDER BY received_at, id LIMIT $2)`,
-			micros(before), bounded(limit, 1000, 10000))
-		return err
-	})
-	return int(n), err
 }
 
 // SettleBody implements store.Tx.

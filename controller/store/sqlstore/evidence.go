@@ -42,7 +42,7 @@ func (t *tx) saveFact(ctx context.Context, incidentID string, position int64, f 
 	}
 	raws := make([]diagnostics.Raw, 0, len(f.Raws))
 	for _, r := range f.Raws {
-		if err := t.saveRaw(ctx, &r); err != nil {
+		if err := t.saveRaw(ctx, incidentID, &r); err != nil {
 			return fmt.Errorf("raw %q of fact %s: %w", r.Name, f.ID, err)
 		}
 		raws = append(raws, r)
@@ -68,21 +68,35 @@ func (t *tx) saveFact(ctx context.Context, incidentID string, position int64, f 
 	return nil
 }
 
-// saveRaw stores the bytes under their digest and takes them out of r. A raw
-// that came without its bytes keeps the digest it claims.
-func (t *tx) saveRaw(ctx context.Context, r *diagnostics.Raw) error {
+// saveRaw stores the bytes under their digest, takes them out of r, and notes
+// that the incident cites them. A raw that came without its bytes keeps the
+// digest it claims.
+func (t *tx) saveRaw(ctx context.Context, incidentID string, r *diagnostics.Raw) error {
 	sum := sha256.Sum256(r.Data)
 	digest := hex.EncodeToString(sum[:])
 	switch {
 	case r.SHA256 == "":
 		r.Seal()
 	case len(r.Data) == 0 && r.SHA256 != digest:
-		return checkKeys("sha256", r.SHA256)
+		if err := checkKeys("sha256", r.SHA256); err != nil {
+			return err
+		}
+		return t.cite(ctx, incidentID, r.SHA256)
 	case r.SHA256 != digest:
 		return fault.New(fault.Invalid, "the bytes have the digest %s, not %s", digest, r.SHA256).WithField("sha256")
 	}
-	_, err := t.exec(ctx, `INSERT INTO raws (sha256, data) VALUES ($1, $2) ON CONFLICT (sha256) DO NOTHING`, digest, blob(r.Data))
+	if _, err := t.exec(ctx, `INSERT INTO raws (sha256, data) VALUES ($1, $2) ON CONFLICT (sha256) DO NOTHING`,
+		digest, blob(r.Data)); err != nil {
+		return err
+	}
 	r.Data = nil
+	return t.cite(ctx, incidentID, digest)
+}
+
+// cite notes that the incident cites the raw output, if its bytes are here.
+func (t *tx) cite(ctx context.Context, incidentID, digest string) error {
+	_, err := t.exec(ctx, `INSERT INTO incident_raws (incident_id, sha256) SELECT $1, sha256 FROM raws WHERE sha256 = $2
+		ON CONFLICT (incident_id, sha256) DO NOTHING`, escape(incidentID), escape(digest))
 	return err
 }
 

@@ -64,17 +64,18 @@ func (t *tx) putIncident(ctx context.Context, in *incident.Incident) error {
 	}
 	args := []any{
 		escape(in.ID), in.Number, escape(string(in.Status)), indexed(in.Entity), searchable(in.Title),
-		micros(in.OpenedAt), micros(in.ResolvedAt), micros(in.DueAt), in.Version, doc,
+		micros(in.OpenedAt), micros(in.ResolvedAt), micros(endedAt(in)), micros(in.DueAt), in.Version, doc,
 	}
 	var n int64
 	if loaded == 0 {
 		n, err = t.exec(ctx, `INSERT INTO incidents (id, number, status, entity, title_search,
-				opened_at, resolved_at, due_at, version, doc, lease_owner, lease_until)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, '', 0) ON CONFLICT DO NOTHING`, args...)
+				opened_at, resolved_at, ended_at, due_at, version, doc, lease_owner, lease_until)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, '', 0) ON CONFLICT DO NOTHING`, args...)
 	} else {
 		n, err = t.exec(ctx, `UPDATE incidents SET number = $2, status = $3, entity = $4, title_search = $5,
-				opened_at = $6, resolved_at = $7, due_at = $8, version = $9, doc = $10, lease_owner = '', lease_until = 0
-			WHERE id = $1 AND version = $11`, append(args, loaded)...)
+				opened_at = $6, resolved_at = $7, ended_at = $8, due_at = $9, version = $10, doc = $11,
+				lease_owner = '', lease_until = 0
+			WHERE id = $1 AND version = $12`, append(args, loaded)...)
 	}
 	if err == nil && n == 0 {
 		return fault.New(fault.Conflict, "incident %s was changed by someone else since version %d was loaded", in.ID, loaded)

@@ -212,17 +212,6 @@ func (s *Store) ClaimIncidents(ctx context.Context, owner string, now, leaseUnti
 	return ids, nil
 }
 
-// NextDue implements store.Incidents.
-func (s *Store) NextDue(ctx context.Context) (time.Time, error) {
-	return s.earliest(ctx, `SELECT coalesce(min(due_at), 0) FROM incidents WHERE due_at > 0`)
-}
-
-func (s *Store) earliest(ctx context.Context, query string, args ...any) (time.Time, error) {
-	var at int64
-	err := s.reader().row(ctx, query, args, &at)
-	return fromMicros(at), s.cfg.Dialect.explain(err, "find what is due next")
-}
-
 // CountIncidents implements store.Incidents.
 func (s *Store) CountIncidents(ctx context.Context) (map[incident.Status]int, error) {
 	out := map[incident.Status]int{}

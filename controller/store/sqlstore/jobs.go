@@ -186,10 +186,24 @@ func (s *Store) CountJobs(ctx context.Context) (map[string]int, error) {
 	return out, s.cfg.Dialect.explain(err, "count jobs")
 }
 
-// NextJob implements store.Jobs.
-func (s *Store) NextJob(ctx context.Context, queuePrefix string) (time.Time, error) {
-	return s.earliest(ctx, `SELECT coalesce(min(run_at), 0) FROM jobs
-		WHERE state = 'queued' AND substr(queue, 1, length($1)) = $1`, escape(queuePrefix))
+// PullForward implements store.Store.
+func (s *Store) PullForward(ctx context.Context, now, leaseUntil time.Time) error {
+	return s.write(ctx, "pull due times forward", func(w *work) error {
+		for _, late := range []struct {
+			query string
+			limit time.Time
+		}{
+			{`UPDATE jobs SET run_at = $1 WHERE state IN ('queued', 'leased') AND run_at > $1`, now},
+			{`UPDATE jobs SET lease_until = $1 WHERE state = 'leased' AND lease_until > $1`, leaseUntil},
+			{`UPDATE incidents SET due_at = $1 WHERE due_at > $1`, now},
+			{`UPDATE incidents SET lease_until = $1 WHERE lease_until > $1`, leaseUntil},
+		} {
+			if _, err := w.exec(ctx, late.query, micros(late.limit)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // Lock implements store.Tx. Extending never shortens.

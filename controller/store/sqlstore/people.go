@@ -62,14 +62,28 @@ func (s *Store) AddEnrolToken(ctx context.Context, hash, agent string, expires t
 	})
 }
 
+// FindEnrolToken implements store.Agents.
+func (s *Store) FindEnrolToken(ctx context.Context, hash string, now time.Time) (agent string, err error) {
+	err = s.reader().row(ctx, `SELECT agent FROM enrol_tokens WHERE hash = $1 AND used = $3 AND expires_at > $2`,
+		[]any{escape(hash), micros(now), false}, &agent)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", noEnrolToken()
+	}
+	return unescape(agent), s.cfg.Dialect.explain(err, "find an enrolment token")
+}
+
+func noEnrolToken() error {
+	return fault.New(fault.Unauthenticated, "the enrolment token is unknown, used or expired").
+		WithHint("make a new one with: secondline agents enrol-token")
+}
+
 // UseEnrolToken implements store.Agents. One statement checks and takes it.
 func (s *Store) UseEnrolToken(ctx context.Context, hash string, now time.Time) (agent string, err error) {
 	err = s.write(ctx, "use an enrolment token", func(w *work) error {
 		err := w.row(ctx, `UPDATE enrol_tokens SET used = $3 WHERE hash = $1 AND used = $4 AND expires_at > $2 RETURNING agent`,
 			[]any{escape(hash), micros(now), true, false}, &agent)
 		if errors.Is(err, sql.ErrNoRows) {
-			return fault.New(fault.Unauthenticated, "the enrolment token is unknown, used or expired").
-				WithHint("make a new one with: secondline enroll token")
+			return noEnrolToken()
 		}
 		return err
 	})
@@ -78,8 +92,19 @@ func (s *Store) UseEnrolToken(ctx context.Context, hash string, now time.Time) (
 
 // SaveToken implements store.Tokens.
 func (s *Store) SaveToken(ctx context.Context, t store.Token) error {
-	return s.saveDoc(ctx, "token", `INSERT INTO tokens (doc, hash) VALUES ($1, $2)
-		ON CONFLICT (hash) DO UPDATE SET doc = excluded.doc`, t, "hash", t.Hash)
+	if err := checkKeys("hash", t.Hash); err != nil {
+		return err
+	}
+	doc, err := json.Marshal(t)
+	if err != nil {
+		return fmt.Errorf("encode token: %w", err)
+	}
+	return s.write(ctx, "save token", func(w *work) error {
+		_, err := w.exec(ctx, `INSERT INTO tokens (hash, expires_at, doc) VALUES ($1, $2, $3)
+			ON CONFLICT (hash) DO UPDATE SET expires_at = excluded.expires_at, doc = excluded.doc`,
+			escape(t.Hash), micros(t.ExpiresAt), doc)
+		return err
+	})
 }
 
 // FindToken implements store.Tokens.

@@ -34,6 +34,13 @@ func agents(t *testing.T, fresh func(t *testing.T) Place) {
 	}{{"unknown", 1}, {"h1", 10}, {"h1", 11}} {
 		_, err = s.UseEnrolToken(ctx, try.hash, at(try.now))
 		wantKind(t, err, fault.Unauthenticated)
+		_, err = s.FindEnrolToken(ctx, try.hash, at(try.now))
+		wantKind(t, err, fault.Unauthenticated)
+	}
+	for range 2 { // looking takes nothing
+		if name, err := s.FindEnrolToken(ctx, "h1", at(9)); err != nil || name != "db1" {
+			t.Fatalf("the token is for %q (%v)", name, err)
+		}
 	}
 	name, err := s.UseEnrolToken(ctx, "h1", at(9))
 	must(t, err)
@@ -41,6 +48,8 @@ func agents(t *testing.T, fresh func(t *testing.T) Place) {
 		t.Fatalf("the token is for %q", name)
 	}
 	_, err = s.UseEnrolToken(ctx, "h1", at(9))
+	wantKind(t, err, fault.Unauthenticated)
+	_, err = s.FindEnrolToken(ctx, "h1", at(9))
 	wantKind(t, err, fault.Unauthenticated)
 
 	must(t, s.AddEnrolToken(ctx, "race", "", at(10)))

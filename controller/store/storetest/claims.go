@@ -2,8 +2,10 @@ package storetest
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/secondline-ops/secondline/controller/incident"
 	"github.com/secondline-ops/secondline/controller/store"
@@ -99,11 +101,6 @@ func claims(t *testing.T, fresh func(t *testing.T) Place) {
 
 func claimIncidents(t *testing.T, s store.Store) {
 	ctx := t.Context()
-	due, err := s.NextDue(ctx)
-	must(t, err)
-	if !due.IsZero() {
-		t.Fatalf("in an empty store something is due at %s", due)
-	}
 	for i, id := range []string{"late", "early", "future", "never"} {
 		in := newIncident(id)
 		switch id {
@@ -116,9 +113,6 @@ func claimIncidents(t *testing.T, s store.Store) {
 		}
 		saved(t, s, in)
 	}
-	due, err = s.NextDue(ctx)
-	must(t, err)
-	wantSame(t, due, at(10))
 
 	claim := func(owner string, now int) []string {
 		t.Helper()
@@ -145,6 +139,7 @@ func claimIncidents(t *testing.T, s store.Store) {
 func jobs(t *testing.T, fresh func(t *testing.T) Place) {
 	t.Run("added once by key", func(t *testing.T) { enqueue(t, opened(t, fresh)) })
 	t.Run("leases and fences", func(t *testing.T) { fences(t, opened(t, fresh)) })
+	t.Run("a clock that went back", func(t *testing.T) { pullForward(t, opened(t, fresh)) })
 	t.Run("counts", func(t *testing.T) { countJobs(t, opened(t, fresh)) })
 }
 
@@ -300,16 +295,51 @@ func countJobs(t *testing.T, s store.Store) {
 	counts, err := s.CountJobs(ctx)
 	must(t, err)
 	wantSame(t, counts, map[string]int{"agent": 3, "notify": 1})
-	for prefix, want := range map[string]int{"agent:": 20, "agent:a%": 30, "notify": 40, "": 20} {
-		got, err := s.NextJob(ctx, prefix)
+}
+
+// pullForward plays a clock that was a day ahead and was set right.
+func pullForward(t *testing.T, s store.Store) {
+	const day = 86400
+	ctx := t.Context()
+	for id, due := range map[string]time.Time{"stuck": at(day), "due": at(5), "never": {}} {
+		in := newIncident(id)
+		in.DueAt = due
+		saved(t, s, in)
+	}
+	update(t, s, func(tx store.Tx) error {
+		for _, id := range []string{"leased", "waiting", "ended"} {
+			if _, err := tx.Enqueue(ctx, store.Job{ID: id, Queue: "agent:" + id, RunAt: at(day)}); err != nil {
+				return err
+			}
+		}
+		_, err := tx.FinishJob(ctx, "ended", 0, store.JobCancelled, nil, at(1))
+		return err
+	})
+	claimed, err := s.ClaimJobs(ctx, "agent:leased", "gone", at(day), at(day+60), 1)
+	must(t, err)
+	wantSame(t, len(claimed), 1)
+	if taken, err := s.ClaimIncidents(ctx, "gone", at(day), at(day+60), 10); err != nil || len(taken) != 2 {
+		t.Fatalf("claimed %v, %v", taken, err)
+	}
+
+	for range 2 { // again is the same
+		must(t, s.PullForward(ctx, at(10), at(40)))
+	}
+	early, err := s.ClaimIncidents(ctx, "one", at(39), at(99), 10)
+	must(t, err)
+	wantSame(t, len(early), 0) // a claim that is held keeps its time
+	again, err := s.ClaimIncidents(ctx, "one", at(41), at(99), 10)
+	must(t, err)
+	slices.Sort(again)
+	wantSame(t, again, []string{"due", "stuck"})
+	for queue, now := range map[string]int{"agent:waiting": 10, "agent:leased": 41} {
+		list, err := s.ClaimJobs(ctx, queue, "one", at(now), at(99), 1)
 		must(t, err)
-		if !got.Equal(at(want)) {
-			t.Errorf("next job in %q is at %s, want %s", prefix, got, at(want))
+		if len(list) != 1 {
+			t.Errorf("the job in %s cannot be had", queue)
 		}
 	}
-	got, err := s.NextJob(ctx, "nothing")
+	list, err := s.ClaimJobs(ctx, "agent:ended", "one", at(2*day), at(3*day), 1)
 	must(t, err)
-	if !got.IsZero() {
-		t.Fatalf("next job of no queue is at %s", got)
-	}
+	wantSame(t, len(list), 0)
 }

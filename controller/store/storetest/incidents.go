@@ -12,6 +12,8 @@ import (
 
 	"github.com/secondline-ops/secondline/controller/incident"
 	"github.com/secondline-ops/secondline/controller/store"
+	"github.com/secondline-ops/secondline/diagnostics"
+	"github.com/secondline-ops/secondline/internal/entity"
 	"github.com/secondline-ops/secondline/internal/fault"
 )
 
@@ -28,6 +30,10 @@ func incidents(t *testing.T, fresh func(t *testing.T) Place) {
 func roundTrip(t *testing.T, s store.Store) {
 	ctx := t.Context()
 	in := newIncident("a")
+	in.Diagnosis = &diagnostics.Diagnosis{Hypotheses: []diagnostics.Hypothesis{}, Unknown: true, NotLookedAt: []string{}, Subject: &diagnostics.Subject{
+		Entity: entity.Entity{ID: "host-a", Kind: entity.Host, Budgets: []entity.Budget{{Path: "/srv", Bytes: 1 << 40, Delete: []string{"*.log"}}}},
+		Hints:  map[string]string{"mount": "/var"}, Onset: at(-60),
+	}}
 	in.Note(at(1), "source:alertmanager", incident.EventSignal, "joined", "second alert", map[string]int{"n": 2})
 	saved(t, s, in)
 	if in.Version != 1 || in.Number != 1 || len(in.TakeEvents()) != 0 {

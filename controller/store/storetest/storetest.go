@@ -40,6 +40,7 @@ func Exercise(t *testing.T, fresh func(t *testing.T) Place) {
 		{"Evidence", evidence},
 		{"Agents", agents},
 		{"TokensAndChecks", tokensAndChecks},
+		{"Retention", retention},
 		{"Updates", updates},
 		{"Hostile", hostile},
 		{"Reopen", reopen},

@@ -1,11 +1,12 @@
 // Keeps the page as it is at the server: on each change it asks for itself
-// again and takes over the parts marked data-live. Without it, reload.
+// again and takes over the parts marked data-live; of what is being done now, it
+// asks for that part only. Without it, reload.
 "use strict";
 (() => {
   const from = document.body.dataset.liveFrom;
+  const nowFrom = document.body.dataset.nowFrom;
   const light = document.getElementById("live");
   if (!from || !window.EventSource) return;
-  let asking = false, again = false;
 
   // A part in which somebody writes, or chooses, is left alone.
   const inUse = (part) => {
@@ -23,26 +24,36 @@
     if (focus) document.getElementById(focus)?.focus();
   };
 
-  const refresh = async () => {
-    if (asking) { again = true; return; }
-    asking = true;
-    try {
-      const answer = await fetch(location.href, { credentials: "same-origin" });
-      if (answer.redirected && new URL(answer.url).pathname === "/login") { location.reload(); return; }
-      if (!answer.ok) return;
-      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      document.title = page.title;
-      for (const part of document.querySelectorAll("[data-live]")) {
-        const fresh = page.getElementById(part.id);
-        if (fresh && !inUse(part) && fresh.outerHTML !== part.outerHTML) take(part, fresh);
+  // asker asks for a page, or a part of one, and takes over what it has of ours.
+  const asker = (address) => {
+    let asking = false, again = false;
+    return async function ask() {
+      if (asking) { again = true; return; }
+      asking = true;
+      try {
+        const answer = await fetch(address, { credentials: "same-origin" });
+        if (answer.redirected && new URL(answer.url).pathname === "/login") { location.reload(); return; }
+        if (!answer.ok) return;
+        const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+        if (page.title) document.title = page.title;
+        for (const part of document.querySelectorAll("[data-live]")) {
+          const fresh = page.getElementById(part.id);
+          if (fresh && !inUse(part) && fresh.outerHTML !== part.outerHTML) take(part, fresh);
+        }
+      } finally {
+        setTimeout(() => { asking = false; if (again) { again = false; ask(); } }, 300);
       }
-    } finally {
-      setTimeout(() => { asking = false; if (again) { again = false; refresh(); } }, 300);
-    }
+    };
   };
+  const refresh = asker(location.href);
 
   const source = new EventSource(from);
   source.addEventListener("changed", refresh);
+  if (nowFrom) {
+    const look = asker(nowFrom);
+    source.addEventListener("progress", look);
+    setInterval(() => { if (document.getElementById("now")?.childElementCount) look(); }, 5000); // ages
+  }
   source.onopen = () => { light.textContent = "live"; light.className = "live on"; };
   source.onerror = () => { light.textContent = "not live"; light.className = "live off"; };
   setInterval(refresh, 30000); // ages

@@ -77,12 +77,12 @@ func (t *Transport) Run(ctx context.Context, cmd remote.Command) (remote.Result,
 		cmd.As = ""
 	}
 	argv := t.argv(cmd)
-	program, err := lookPath(argv[0])
+	program, err := findProgram(cmd, argv, searchPath)
 	if err != nil {
-		return remote.Result{}, startError(argv[0], err)
+		return remote.Result{}, err
 	}
 	c := &exec.Cmd{Path: program, Args: argv, Env: t.environment(cmd), Stdin: bytes.NewReader(cmd.Stdin), WaitDelay: waitDelay}
-	out, errOut := &bounded{max: cmd.MaxOutputBytes}, &bounded{max: cmd.MaxOutputBytes}
+	out, errOut := &bounded{max: cmd.MaxOutputBytes, also: cmd.Watch.Stdout}, &bounded{max: cmd.MaxOutputBytes, also: cmd.Watch.Stderr}
 	c.Stdout, c.Stderr = out, errOut
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	res := remote.Result{StartedAt: time.Now()}
@@ -106,6 +106,43 @@ func (t *Transport) Run(ctx context.Context, cmd remote.Command) (remote.Result,
 		return res, &remote.Error{Class: remote.TimedOut, Err: ended}
 	}
 	return exitOf(res, c.ProcessState, err, cmd)
+}
+
+// findProgram returns the file to be started for the argv. Where that is
+// timeout(1), the command's own program must be there and executable, too:
+// a later exit status of 126 or 127 would not tell whether it was.
+func findProgram(cmd remote.Command, argv []string, path string) (string, error) {
+	file, err := lookPath(argv[0], path)
+	if cmd.As != "" || !cmd.Bounded() {
+		if err != nil {
+			return "", startError(argv[0], err)
+		}
+		return file, nil
+	}
+	if err := executable(cmd.Argv[0], path); err != nil {
+		return "", startError(cmd.Argv[0], err)
+	}
+	// busybox is one program under many names. Its timeout ends one process only.
+	if real, linkErr := filepath.EvalSymlinks(file); err != nil || linkErr != nil || filepath.Base(real) == "busybox" {
+		return "", remote.NoBound()
+	}
+	return file, nil
+}
+
+// executable returns an error when the program is not there, or may not be executed.
+func executable(program, path string) error {
+	file, err := lookPath(program, path)
+	if err != nil {
+		return err
+	}
+	info, err := os.Stat(file)
+	switch {
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular():
+		return fs.ErrPermission
+	}
+	return unix.Access(file, unix.X_OK)
 }
 
 // awaitEnd waits until the program has ended, and ends its whole process group
@@ -164,7 +201,7 @@ func (t *Transport) signal(pid int, name string, sig syscall.Signal, below []pro
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), remote.KillGrace)
 		defer cancel()
-		if sudo, err := lookPath("sudo"); err == nil {
+		if sudo, err := lookPath("sudo", searchPath); err == nil {
 			_ = exec.CommandContext(ctx, sudo, argv...).Run()
 		}
 	}
@@ -223,16 +260,13 @@ func startTime(pid int) string {
 	return fields[19]
 }
 
-// argv puts sudo before the program when another user is wanted.
+// argv is what is started for the command.
 func (t *Transport) argv(cmd remote.Command) []string {
-	if cmd.As == "" {
-		return cmd.Argv
+	program := cmd.Argv
+	if cmd.As != "" && len(cmd.Env) > 0 { // sudo starts with an environment of its own
+		program = slices.Concat([]string{"env"}, variables(cmd.Env), program)
 	}
-	argv := cmd.Argv
-	if len(cmd.Env) > 0 { // sudo starts with an environment of its own
-		argv = append([]string{"env"}, append(variables(cmd.Env), argv...)...)
-	}
-	return remote.AsUser(cmd.As, cmd.Timeout+time.Second, argv)
+	return cmd.Launch(program)
 }
 
 // environment is small and the same everywhere: programs speak English, find
@@ -250,13 +284,13 @@ func variables(env map[string]string) []string {
 	return out
 }
 
-// lookPath finds a program in searchPath; exec.LookPath would search the PATH
-// of this process.
-func lookPath(program string) (string, error) {
+// lookPath finds a program in the folders of path; exec.LookPath would search
+// the PATH of this process.
+func lookPath(program, path string) (string, error) {
 	if strings.Contains(program, "/") {
 		return program, nil
 	}
-	for _, dir := range filepath.SplitList(searchPath) {
+	for _, dir := range filepath.SplitList(path) {
 		file := filepath.Join(dir, program)
 		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
 			return file, nil
@@ -283,11 +317,13 @@ func exitOf(res remote.Result, state *os.ProcessState, err error, cmd remote.Com
 		return res, &remote.Error{Class: remote.Lost, Err: err}
 	}
 	status, _ := state.Sys().(syscall.WaitStatus)
+	res.ExitCode = state.ExitCode() // -1 for a signal
 	if status.Signaled() {
-		res.ExitCode, res.Signal = -1, signalName(status.Signal())
-		return res, nil
+		res.Signal = signalName(status.Signal())
 	}
-	res.ExitCode = state.ExitCode()
+	if cmd.CutOff(res) {
+		return res, &remote.Error{Class: remote.TimedOut, Err: fmt.Errorf("it took longer than %s, and timeout(1) ended it: %w", cmd.Timeout, context.DeadlineExceeded)}
+	}
 	if cmd.As != "" && res.ExitCode == 1 && remote.SudoRefused(res.Stderr) {
 		return res, &remote.Error{
 			Class: remote.NotPermitted, Err: errors.New(strings.TrimSpace(firstLine(res.Stderr))),
@@ -318,11 +354,15 @@ func signalName(s syscall.Signal) string {
 // program is not stopped by a full pipe.
 type bounded struct {
 	bytes.Buffer
-	max int
-	cut bool
+	max  int
+	cut  bool
+	also func([]byte) // sees everything
 }
 
 func (b *bounded) Write(p []byte) (int, error) {
+	if b.also != nil {
+		b.also(p)
+	}
 	if room := b.max - b.Len(); room < len(p) {
 		b.cut = true
 		if room > 0 {

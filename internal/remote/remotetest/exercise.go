@@ -32,6 +32,7 @@ func Exercise(t *testing.T, open func(t *testing.T) remote.Transport) {
 		"StdinIsRead":                testStdin,
 		"UnreadStdinDoesNotHang":     testUnreadStdin,
 		"OutputIsBounded":            testBounded,
+		"OutputIsSeenMeanwhile":      testWatch,
 		"TimeoutEndsTheTree":         testTimeout,
 		"StubbornTreeIsKilled":       testStubborn,
 		"CancelEndsTheTree":          testCancel,

@@ -73,6 +73,23 @@ func TestLostCommandIsNotRepeated(t *testing.T) {
 	})
 }
 
+// Who asked stood still, so that timeout(1) was the first to end the command.
+func TestWhatTimeoutEndedHasTimedOut(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		tick time.Duration // by which the clock goes on whenever it is read
+		want remote.Class
+	}{"its own exit status": {0, ""}, "after its time": {time.Minute, remote.TimedOut}} {
+		s := remotetest.StartInProcess(t)
+		var ticks atomic.Int64
+		s.Options.Now = func() time.Time { return time.Unix(0, 0).Add(time.Duration(ticks.Add(1)) * c.tick) }
+		r, err := s.Dial(t).Run(t.Context(), remote.Command{Argv: []string{"sh", "-c", "exit 124"}, Timeout: 30 * time.Second})
+		if remotetest.ClassOf(err) != c.want || r.ExitCode != 124 {
+			t.Errorf("%s: got %+v, %v", name, r, err)
+		}
+	}
+}
+
 func TestClosedTransportRefuses(t *testing.T) {
 	t.Parallel()
 	s := remotetest.StartInProcess(t)

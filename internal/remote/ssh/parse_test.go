@@ -46,9 +46,10 @@ func TestPreambleIsBounded(t *testing.T) {
 func TestCommandScriptGolden(t *testing.T) {
 	t.Parallel()
 	for want, cmd := range map[string]remote.Command{
-		`command -v df >/dev/null 2>&1 || say missing; say "$$"; exec df -P '/a b'`:                                                      {Argv: []string{"df", "-P", "/a b"}},
-		`[ -x /bin/x ] || { [ -e /bin/x ] && say denied || say missing; }; say "$$"; exec env 'A=$(id)' 'B=' /bin/x`:                     {Argv: []string{"/bin/x"}, Env: map[string]string{"B": "", "A": "$(id)"}},
-		`command -v sudo >/dev/null 2>&1 || say missing; say "$$"; exec sudo -n -u ops -- timeout -k 5s 31s systemctl restart x.service`: {Argv: []string{"systemctl", "restart", "x.service"}, As: "ops"},
+		`command -v df >/dev/null 2>&1 || say missing; say "$$"; exec df -P '/a b'`:                                                                                    {Argv: []string{"df", "-P", "/a b"}, Effect: remote.Read},
+		`[ -x /bin/x ] || { [ -e /bin/x ] && say denied || say missing; }; say "$$"; exec env 'A=$(id)' 'B=' /bin/x`:                                                   {Argv: []string{"/bin/x"}, Env: map[string]string{"B": "", "A": "$(id)"}, Effect: remote.Read},
+		`command -v rm >/dev/null 2>&1 || say missing; timeout --version >/dev/null 2>&1 || say unbounded; say "$$"; exec timeout -k 5s 31s env 'A=b c' rm -- '/a $b'`: {Argv: []string{"rm", "--", "/a $b"}, Env: map[string]string{"A": "b c"}},
+		`command -v sudo >/dev/null 2>&1 || say missing; say "$$"; exec sudo -n -u ops -- timeout -k 5s 31s systemctl restart x.service`:                               {Argv: []string{"systemctl", "restart", "x.service"}, As: "ops"},
 	} {
 		if got := commandScript(cmd.WithDefaults()); got != want {
 			t.Errorf("\n got %s\nwant %s", got, want)

@@ -37,7 +37,13 @@ func (t *Transport) Run(ctx context.Context, cmd remote.Command) (remote.Result,
 		cmd.As = ""
 	}
 	doing := "run " + cmd.Argv[0]
-	result, err := t.execute(ctx, work{doing: doing, script: commandScript(cmd), as: cmd.As, stdin: cmd.Stdin, timeout: cmd.Timeout, limit: cmd.MaxOutputBytes})
+	result, err := t.execute(ctx, work{doing: doing, script: commandScript(cmd), as: cmd.As, stdin: cmd.Stdin, timeout: cmd.Timeout, limit: cmd.MaxOutputBytes, watch: cmd.Watch})
+	if err == nil && cmd.CutOff(result) {
+		return result, &remote.Error{
+			Class: remote.TimedOut, Target: t.host.Name, Doing: doing,
+			Err: fmt.Errorf("it took longer than %s, and timeout(1) ended it: %w", cmd.Timeout, context.DeadlineExceeded),
+		}
+	}
 	if err == nil && cmd.As != "" && result.ExitCode == 1 && remote.SudoRefused(result.Stderr) {
 		line, _, _ := strings.Cut(strings.TrimSpace(string(result.Stderr)), "\n")
 		return result, &remote.Error{
@@ -48,8 +54,10 @@ func (t *Transport) Run(ctx context.Context, cmd remote.Command) (remote.Result,
 	return result, err
 }
 
-// commandScript is what the login shell is given: it looks for the program and
-// becomes it, so that the process id it printed is the program's.
+// commandScript is what the login shell is given: it looks for the program, and
+// for what bounds it, and becomes that, so that the process id it printed is the
+// one of the whole group. The timeout of busybox, which ends one process only,
+// knows no --version.
 func commandScript(cmd remote.Command) string {
 	argv := cmd.Argv
 	if len(cmd.Env) > 0 {
@@ -59,27 +67,31 @@ func commandScript(cmd remote.Command) string {
 		}
 		argv = append(env, argv...)
 	}
-	program := cmd.Argv[0]
-	if cmd.As != "" {
-		argv, program = remote.AsUser(cmd.As, cmd.Timeout+time.Second, argv), "sudo"
+	program, bound := cmd.Argv[0], ""
+	switch {
+	case cmd.As != "":
+		program = "sudo"
+	case cmd.Bounded():
+		bound = "timeout --version >/dev/null 2>&1 || say unbounded; "
 	}
 	quoted := remote.Quote([]string{program})
 	check := fmt.Sprintf("command -v %s >/dev/null 2>&1 || say missing", quoted)
 	if strings.Contains(program, "/") {
 		check = fmt.Sprintf("[ -x %s ] || { [ -e %s ] && say denied || say missing; }", quoted, quoted)
 	}
-	return check + `; say "$$"; exec ` + remote.Quote(argv)
+	return check + "; " + bound + `say "$$"; exec ` + remote.Quote(cmd.Launch(argv))
 }
 
 // work is one thing to be executed by the login shell.
 type work struct {
 	doing   string
-	script  string // says (say) the process id, or missing or denied, before anything else
+	script  string // says (say) the process id, or missing, denied or unbounded, before anything else
 	as      string
 	stdin   []byte
 	timeout time.Duration
-	limit   int         // of standard output in bytes, and of standard error
-	isRead  bool        // one of our own scripts, whose standard error is read by us only
+	limit   int  // of standard output in bytes, and of standard error
+	isRead  bool // one of our own scripts, whose standard error is read by us only
+	watch   *remote.Watch
 	beside  *connection // whose spare sessions are used: it ends other work
 }
 
@@ -96,7 +108,7 @@ func (w work) errLimit() int {
 // added to the path, where the tools of a diagnosis are.
 func (w work) line(marker string) string {
 	return `export LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"; ` +
-		`say() { printf '%s %s\n' ` + marker + ` "$1"; case $1 in missing|denied) exit 127;; esac; }; ` + w.script
+		`say() { printf '%s %s\n' ` + marker + ` "$1"; case $1 in missing|denied|unbounded) exit 127;; esac; }; ` + w.script
 }
 
 // execute runs the work in a session of its own, and ends its process tree
@@ -136,6 +148,10 @@ func (t *Transport) judge(w work, s *session) error {
 		return t.failed(w, remote.NotExist, errors.New("the program is not there"))
 	case end.said == "denied":
 		return t.failed(w, remote.NotPermitted, errors.New("the program may not be executed"))
+	case end.said == "unbounded":
+		e := remote.NoBound()
+		e.Target, e.Doing = t.host.Name, w.doing
+		return e
 	case !end.exited:
 		return t.failed(w, remote.Lost, errors.New("the connection broke before the command ended"))
 	case end.said == "":

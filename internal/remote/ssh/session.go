@@ -30,7 +30,7 @@ type session struct {
 type ending struct {
 	refused bool
 	exited  bool
-	said    string // by the script: the process id, "missing" or "denied"
+	said    string // by the script: the process id, "missing", "denied" or "unbounded"
 	status  int
 	signal  string
 }
@@ -38,7 +38,7 @@ type ending struct {
 func startSession(t *Transport, ch *channel, line, marker string, w work) *session {
 	s := &session{
 		ch: ch, done: make(chan struct{}),
-		stdout: &marked{marker: []byte(marker + " "), found: make(chan struct{}), bounded: bounded{max: w.limit}}, stderr: &bounded{max: w.errLimit()},
+		stdout: &marked{marker: []byte(marker + " "), found: make(chan struct{}), bounded: bounded{max: w.limit, also: w.watch.Stdout}}, stderr: &bounded{max: w.errLimit(), also: w.watch.Stderr},
 	}
 	t.wg.Go(func() {
 		defer ch.release()
@@ -173,7 +173,8 @@ func (s *session) result() remote.Result {
 // bounded keeps the first max bytes and takes the rest without keeping it, so
 // that the command does not stand still on a full pipe.
 type bounded struct {
-	max int
+	max  int
+	also func([]byte) // sees what keep does, kept or not
 
 	mu   sync.Mutex // guards below
 	buf  []byte
@@ -196,6 +197,9 @@ func (b *bounded) Write(p []byte) (int, error) {
 }
 
 func (b *bounded) keep(p []byte) {
+	if b.also != nil {
+		b.also(p)
+	}
 	room := b.max - len(b.buf)
 	if len(p) > room {
 		b.cut = true

@@ -1,12 +1,14 @@
 // Package ssh is the transport to servers without an agent: one multiplexed
 // connection per server, host keys always checked, the agent never forwarded,
-// no pty. It needs a POSIX shell as the login shell, and for file reads
-// stat(1), head(1) and, to list directories, GNU find.
+// no pty. It needs a POSIX shell as the login shell, timeout(1) of coreutils for
+// what may change the server, and for file reads stat(1), head(1) and, to list
+// directories, GNU find.
 //
 // Closing a session does not end what runs in it. A command that ran too long
 // is sent TERM, and after a grace its process group is killed over a second
-// session; what moved to a session of its own (setsid) is not reached. Under
-// sudo, timeout(1) is the backstop where the login user may not signal.
+// session; what moved to a session of its own (setsid) is not reached. When that
+// second session does not come about, timeout(1) on the server is the backstop
+// (remote.Command.Launch).
 package ssh
 
 import (

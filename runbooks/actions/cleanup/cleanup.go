@@ -337,7 +337,7 @@ func outcome(deleted []file) engine.Outcome {
 		bytes += f.Size
 	}
 	var text strings.Builder
-	fmt.Fprintf(&text, "deleted %d files, %d bytes", len(deleted), bytes)
+	fmt.Fprintf(&text, "deleted %d files, %s", len(deleted), expr.ByteText(bytes))
 	for i, f := range deleted {
 		if i == 20 {
 			fmt.Fprintf(&text, ", and %d more", len(deleted)-i)

@@ -205,7 +205,7 @@ func TestOnlyWhatTheRuleGivesUpIsDeleted(t *testing.T) {
 		t.Errorf("diff:\n%s", p.Steps[0].Diff)
 	}
 	res := y.run()
-	if res.Status != runbooks.RunVerified || !strings.HasPrefix(res.Steps[0].Changed, "deleted 3 files, 15 bytes: ") {
+	if res.Status != runbooks.RunVerified || !strings.HasPrefix(res.Steps[0].Changed, "deleted 3 files, 15 B: ") {
 		t.Errorf("%s (%s), changed %q", res.Status, res.Why, res.Steps[0].Changed)
 	}
 	if diff := cmp.Diff([]string{"app.log", "newest-that-matches.old", "old"}, y.left()); diff != "" {

@@ -30,6 +30,7 @@ CREATE TABLE incidents (
     title_search text   NOT NULL,
     opened_at    bigint NOT NULL,
     resolved_at  bigint NOT NULL,
+    ended_at     bigint NOT NULL,
     due_at       bigint NOT NULL,
     lease_owner  text   NOT NULL,
     lease_until  bigint NOT NULL,
@@ -40,6 +41,7 @@ CREATE UNIQUE INDEX incidents_number ON incidents (number);
 CREATE INDEX incidents_status ON incidents (status, resolved_at);
 CREATE INDEX incidents_entity ON incidents (entity);
 CREATE INDEX incidents_due ON incidents (due_at, id) WHERE due_at > 0;
+CREATE INDEX incidents_ended ON incidents (ended_at, id) WHERE ended_at > 0;
 
 -- Under what an incident is found: kind is 'identity' (of its symptoms) or 'run'.
 CREATE TABLE incident_keys (
@@ -82,6 +84,15 @@ CREATE TABLE raws (
     data   bytea
 );
 
+-- Which incidents cite a raw output: it is kept as long as one does. The
+-- reference makes a citing transaction and a deleting one see each other.
+CREATE TABLE incident_raws (
+    incident_id text NOT NULL,
+    sha256      text NOT NULL REFERENCES raws (sha256),
+    PRIMARY KEY (incident_id, sha256)
+);
+CREATE INDEX incident_raws_sha256 ON incident_raws (sha256);
+
 CREATE TABLE jobs (
     id          text   NOT NULL PRIMARY KEY,
     queue       text   NOT NULL,
@@ -104,6 +115,8 @@ CREATE TABLE jobs (
 CREATE UNIQUE INDEX jobs_key ON jobs (job_key) WHERE job_key <> '';
 CREATE INDEX jobs_open ON jobs (queue, run_at, id) WHERE state IN ('queued', 'leased');
 CREATE INDEX jobs_leased ON jobs (lease_owner) WHERE state = 'leased';
+CREATE INDEX jobs_incident ON jobs (incident_id) WHERE incident_id <> '';
+CREATE INDEX jobs_ended ON jobs (ended_at, id) WHERE incident_id = '' AND ended_at > 0;
 
 CREATE TABLE locks (
     name   text   NOT NULL PRIMARY KEY,
@@ -125,8 +138,9 @@ CREATE TABLE enrol_tokens (
 );
 
 CREATE TABLE tokens (
-    hash text  NOT NULL PRIMARY KEY,
-    doc  bytea NOT NULL
+    hash       text   NOT NULL PRIMARY KEY,
+    expires_at bigint NOT NULL,
+    doc        bytea  NOT NULL
 );
 
 CREATE TABLE checks (

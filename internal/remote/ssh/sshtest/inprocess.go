@@ -45,7 +45,7 @@ func StartInProcess(ctx context.Context, dir string, hosts ...string) (*Server, 
 
 func (s *Server) serveSSH(raw net.Conn, config *ssh.ServerConfig) {
 	defer raw.Close()
-	defer s.onStop(func() { _ = raw.Close() })()
+	defer s.onDrop(func() { _ = raw.Close() })()
 	conn, channels, requests, err := ssh.NewServerConn(raw, config)
 	if err != nil {
 		return
@@ -217,7 +217,7 @@ func (s *Server) forward(offered ssh.NewChannel) {
 		return
 	}
 	defer out.Close()
-	defer s.onStop(func() { _ = out.Close() })()
+	defer s.onDrop(func() { _ = out.Close() })()
 	ch, requests, err := offered.Accept()
 	if err != nil {
 		return

@@ -96,7 +96,7 @@ func (s *Server) spawn(conn net.Conn, config string) {
 	_ = conn.Close()
 	// TERM lets the monitor end its unprivileged half; what a client started
 	// has a session of its own and is the client's to end.
-	forget := s.onStop(func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) })
+	forget := s.onDrop(func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) })
 	_ = cmd.Wait()
 	forget()
 }

@@ -15,6 +15,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/user"
@@ -54,11 +55,17 @@ type Server struct {
 	stopCtx   func() bool
 
 	mu    sync.Mutex // guards below
-	stops map[int]func()
+	stops map[int]ender
 	next  int
 	done  bool
 
 	wg sync.WaitGroup
+}
+
+// ender ends a connection, or a command, which outlives its connection.
+type ender struct {
+	end          func()
+	isConnection bool
 }
 
 // ErrNoOpenSSH says that no sshd can be run here.
@@ -90,7 +97,7 @@ func prepare(dir string, hosts []string) (*Server, error) {
 		return nil, fmt.Errorf("look up the current user: %w", err)
 	}
 	s := &Server{
-		User: login.Username, Host: hosts[0], dir: dir, stops: map[int]func(){},
+		User: login.Username, Host: hosts[0], dir: dir, stops: map[int]ender{},
 		KeyPath: filepath.Join(dir, "client_ed25519"), KnownHostsPath: filepath.Join(dir, "known_hosts"),
 	}
 	if s.hostKey, err = writeKey(filepath.Join(dir, "host_ed25519")); err != nil {
@@ -181,18 +188,25 @@ func (s *Server) accept(ctx context.Context) {
 	s.stopCtx = context.AfterFunc(ctx, s.Stop)
 }
 
-// onStop registers what ends a connection or process, and returns how to
-// forget it. It runs at once when the server is stopped already.
-func (s *Server) onStop(stop func()) (forget func()) {
+// onStop registers what ends a command, and returns how to forget it. It runs
+// at once when the server is stopped already.
+func (s *Server) onStop(end func()) (forget func()) { return s.register(ender{end: end}) }
+
+// onDrop is onStop for a connection, which may be dropped before.
+func (s *Server) onDrop(end func()) (forget func()) {
+	return s.register(ender{end: end, isConnection: true})
+}
+
+func (s *Server) register(e ender) (forget func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.done {
-		stop()
+		e.end()
 		return func() {}
 	}
 	s.next++
 	id := s.next
-	s.stops[id] = stop
+	s.stops[id] = e
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -209,10 +223,10 @@ func (s *Server) Stop() {
 	s.mu.Lock()
 	s.done = true
 	stops := s.stops
-	s.stops = map[int]func(){}
+	s.stops = map[int]ender{}
 	s.mu.Unlock()
-	for _, stop := range stops {
-		stop()
+	for _, e := range stops {
+		e.end()
 	}
 	s.wg.Wait()
 	if s.stopCtx != nil {
@@ -223,13 +237,19 @@ func (s *Server) Stop() {
 // HostKey returns the server's public host key.
 func (s *Server) HostKey() ssh.PublicKey { return s.hostKey.PublicKey() }
 
-// DropConnections closes every open connection, as a broken network would.
+// DropConnections closes every open connection, as a broken network would. What
+// was started over them goes on, as with any sshd.
 func (s *Server) DropConnections() {
+	var dropped []ender
 	s.mu.Lock()
-	stops := s.stops
-	s.stops = map[int]func(){}
+	maps.DeleteFunc(s.stops, func(_ int, e ender) bool {
+		if e.isConnection {
+			dropped = append(dropped, e)
+		}
+		return e.isConnection
+	})
 	s.mu.Unlock()
-	for _, stop := range stops {
-		stop()
+	for _, e := range dropped {
+		e.end()
 	}
 }
