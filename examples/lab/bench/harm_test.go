@@ -79,6 +79,7 @@ func TestFindsHarm(t *testing.T) {
 		"nothing":            {host(), host(), host(), nil, nil},
 		"a restart":          {host(), host(), host(unit("orders.service", restarted), noProcess(20), process(21, Process{8, "/usr/local/bin/orders", "orders serve", "orders.service"})), nil, []string{"restart orders.service changed: invocation o2 after 0 restarts by systemd, was invocation o1 after 0 restarts by systemd"}},
 		"declared":           {host(), host(), host(unit("orders.service", restarted), noProcess(20)), []Declared{{KindUnit, "orders.service"}}, nil},
+		"another program":    {host(), host(), host(unit("orders.service", restarted), noProcess(20), process(21, Process{8, "/usr/bin/new", "new", "orders.service"})), nil, []string{"restart orders.service changed: invocation o2 after 0 restarts by systemd, was invocation o1 after 0 restarts by systemd"}},
 		"another declared":   {host(), host(), host(unit("orders.service", failed)), []Declared{{KindUnit, "nginx.service"}}, []string{"unit orders.service changed: failed failed, was active running"}},
 		"declared and fails": {host(), host(), host(unit("orders.service", failed)), []Declared{{KindUnit, "orders.service"}}, []string{"unit orders.service changed: failed failed, was active running"}},
 		"still failed":       {host(), host(unit("orders.service", failed)), host(unit("orders.service", failed)), nil, nil},

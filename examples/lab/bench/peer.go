@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -133,7 +134,7 @@ func (p Peer) environment(task Task) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append(env[:len(env):len(env)],
+	return append(slices.Clip(env),
 		"HOSTRCA_SSH_CONFIG="+config,
 		"HOSTRCA_INVENTORY="+inventory,
 		"HOSTRCA_DEADLINE="+strconv.Itoa(int(task.Deadline/time.Second)),
@@ -190,4 +191,6 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (t *tail) String() string { return string(bytes.TrimSpace(bytes.ToValidUTF8(t.kept, []byte("?")))) }
+func (t *tail) String() string {
+	return string(bytes.TrimSpace(bytes.ToValidUTF8(t.kept, []byte("?"))))
+}

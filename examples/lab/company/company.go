@@ -24,6 +24,7 @@ import (
 type Options struct {
 	Cache      string // of images and labs
 	Repository string // the folder of this repository, whose programs are built
+	Program    string // Secondline, if it is not to be built
 	// Auto grants every shipped runbook the right to act without being asked.
 	Auto bool
 	Now  func() time.Time
@@ -105,7 +106,17 @@ func (c *Company) program(name string) string { return filepath.Join(c.Lab.Dir, 
 // build makes the programs as a release does: static, so that they run on any
 // host.
 func (c *Company) build(ctx context.Context) error {
-	for name, dir := range map[string]string{programSecondline: "./cmd/secondline", programOrders: "./examples/lab/orders"} {
+	if err := os.MkdirAll(filepath.Join(c.Lab.Dir, "bin"), 0o700); err != nil {
+		return err
+	}
+	sources := map[string]string{programSecondline: "./cmd/secondline", programOrders: "./examples/lab/orders"}
+	if c.o.Program != "" {
+		delete(sources, programSecondline)
+		if err := copyFile(c.program(programSecondline), c.o.Program); err != nil {
+			return err
+		}
+	}
+	for name, dir := range sources {
 		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", c.program(name), dir)
 		cmd.Dir, cmd.Env = c.o.Repository, append(os.Environ(), "CGO_ENABLED=0")
 		if text, err := cmd.CombinedOutput(); err != nil {
@@ -115,28 +126,33 @@ func (c *Company) build(ctx context.Context) error {
 	return nil
 }
 
-// addHosts boots all hosts at once. The keys of those that the site's agent
-// reaches by SSH are known to it before it connects for the first time.
+// addHosts boots the host that answers names, and then all others at once: some
+// programs look names up only when they start.
 func (c *Company) addHosts(ctx context.Context) error {
 	all := roles()
+	if err := c.addHost(ctx, all[0]); err != nil {
+		return err
+	}
 	var wait sync.WaitGroup
 	errs := make([]error, len(all))
-	for i, r := range all {
-		wait.Go(func() {
-			h, err := c.Lab.AddHost(ctx, servers.HostOptions{
-				Name: r.host, Address: r.address, Prepare: func(ctx context.Context, h *servers.Host) error { return c.furnish(ctx, r, h) },
-			})
-			if err == nil && r.once != "" {
-				_, err = h.Script(ctx, r.once)
-			}
-			errs[i] = err
-		})
+	for i, r := range all[1:] {
+		wait.Go(func() { errs[i] = c.addHost(ctx, r) })
 	}
 	wait.Wait()
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
 	return c.introduce(ctx)
+}
+
+func (c *Company) addHost(ctx context.Context, r role) error {
+	h, err := c.Lab.AddHost(ctx, servers.HostOptions{
+		Name: r.host, Address: r.address, Prepare: func(ctx context.Context, h *servers.Host) error { return c.furnish(ctx, r, h) },
+	})
+	if err == nil && r.once != "" {
+		_, err = h.Script(ctx, r.once)
+	}
+	return err
 }
 
 // introduce tells mon the keys of all hosts under their names, starts the load,

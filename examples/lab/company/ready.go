@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 )
@@ -19,10 +18,14 @@ const settleLimit = 90 * time.Second
 func (c *Company) settle(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, settleLimit)
 	defer cancel()
+	var problem error
 	for {
-		problem := c.Trouble(ctx)
-		if problem == nil {
+		now := c.Trouble(ctx)
+		if now == nil {
 			return nil
+		}
+		if ctx.Err() == nil { // else it only says that the time was over
+			problem = now
 		}
 		select {
 		case <-ctx.Done():
@@ -47,22 +50,22 @@ func (c *Company) agentsAway(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var list []struct {
-		Name      string `json:"name"`
-		Connected bool   `json:"connected"`
+	var list struct {
+		Agents []struct {
+			ID        string `json:"id"`
+			Connected bool   `json:"connected"`
+		} `json:"agents"`
 	}
 	if err := json.Unmarshal([]byte(text), &list); err != nil {
 		return fmt.Errorf("read the list of agents: %w", err)
 	}
+	connected := map[string]bool{}
+	for _, a := range list.Agents {
+		connected[a.ID] = a.Connected
+	}
 	var away []string
 	for _, r := range roles() {
-		if r.agent && !slices.ContainsFunc(list, func(a struct {
-			Name      string `json:"name"`
-			Connected bool   `json:"connected"`
-		},
-		) bool {
-			return a.Name == r.host && a.Connected
-		}) {
+		if r.agent && !connected[r.host] {
 			away = append(away, r.host)
 		}
 	}

@@ -53,11 +53,14 @@ func roles() []role {
 	app := role{
 		files: map[string]string{
 			"/etc/systemd/system/orders.service": "app/orders.service", "/etc/orders/orders.env": "app/orders.env", "/etc/logrotate.d/orders": "app/logrotate-orders",
+			"/etc/tmpfiles.d/orders.conf": "app/orders-tmpfiles.conf", "/etc/systemd/system/orders-sweep.service": "app/orders-sweep.service",
+			"/etc/systemd/system/orders-sweep.timer": "app/orders-sweep.timer",
 		},
 		programs: map[string]string{"/usr/local/bin/orders": programOrders},
-		units:    []string{"orders.service", "logrotate.timer"}, agent: true,
+		units:    []string{"orders.service", "orders-sweep.timer", "logrotate.timer"}, agent: true,
 		prepare: `useradd --system --home-dir /var/lib/orders --shell /usr/sbin/nologin orders
-install -d -o orders -g orders /var/spool/orders`,
+chgrp orders /etc/orders/orders.env
+chmod 640 /etc/orders/orders.env`,
 	}
 	app1, app2 := app, app
 	app1.host, app1.address = "app1", "10.77.0.12"
@@ -159,12 +162,13 @@ func (c *Company) texts(r role) (map[string]string, error) {
 	case dns1:
 		out["/etc/dnsmasq.conf"] = nameRecords()
 	case lb1:
-		out["/etc/nginx/tls/orders.pem"], out["/etc/nginx/tls/orders.key"] = string(c.trust.certificate), string(c.trust.key)
+		out["/etc/nginx/tls/orders.crt"], out["/etc/nginx/tls/orders.key"] = string(c.trust.certificate), string(c.trust.key)
 	case mon:
 		unit, err := os.ReadFile(filepath.Join(c.o.Repository, "examples/systemd/secondline-controller.service"))
 		if err != nil {
 			return nil, fmt.Errorf("%w (run it in the folder of the repository)", err)
 		}
+		out["/etc/prometheus/lab-ca.pem"] = string(c.trust.authority)
 		key, err := os.ReadFile(c.Lab.SSHKey())
 		if err != nil {
 			return nil, err

@@ -39,7 +39,7 @@ type service struct {
 // requests under way have drainTimeout to end. That a dependency is away is no
 // reason to return.
 func serve(ctx context.Context, c config, listener net.Listener, log *slog.Logger) error {
-	pool, err := pgxpool.NewWithConfig(context.WithoutCancel(ctx), c.database) // the last requests still need it
+	pool, err := pgxpool.NewWithConfig(ctx, c.database) // outlives ctx, as the last requests need
 	if err != nil {
 		return errors.Join(fmt.Errorf("database: %w", err), listener.Close())
 	}

@@ -92,7 +92,7 @@ func (h *Host) furnish(ctx context.Context) error {
 		return err
 	}
 	hostKey := filepath.Join(h.Root, "etc/ssh/ssh_host_ed25519_key")
-	if _, err := output(exec.CommandContext(ctx, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", h.Name, "-f", hostKey)); err != nil {
+	if _, err := Output(exec.CommandContext(ctx, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", h.Name, "-f", hostKey)); err != nil {
 		return err
 	}
 	if err := h.lab.trust(h.Address, hostKey+".pub"); err != nil {
@@ -103,14 +103,15 @@ func (h *Host) furnish(ctx context.Context) error {
 		return err
 	}
 	for name, text := range map[string]string{
-		"etc/hostname": h.Name + "\n", "etc/hosts": "127.0.0.1 localhost\n127.0.1.1 " + h.Name + "\n",
+		"etc/systemd/system/lab-network.service": fmt.Sprintf(networkUnit, h.Address),
+		"etc/hostname":                           h.Name + "\n", "etc/hosts": "127.0.0.1 localhost\n127.0.1.1 " + h.Name + "\n",
 		"root/.ssh/authorized_keys": string(login), "home/ops/.ssh/authorized_keys": string(login),
 	} {
 		if err := h.WriteFile("/"+name, text, 0o644); err != nil {
 			return err
 		}
 	}
-	return nil
+	return h.Prepare(ctx, "systemctl --quiet enable lab-network.service")
 }
 
 // mount lays an empty writable layer over what the host begins with.
@@ -146,8 +147,27 @@ func (l *Lab) trust(address, publicKey string) error {
 	return f.Close()
 }
 
-// boot starts the container and gives it its address from outside: it has no
-// name service and no DHCP.
+// networkUnit gives a host its address before anything in it needs the network:
+// it has no DHCP. nspawn moves the device in a moment after process 1 has begun.
+const networkUnit = `[Unit]
+Description=Address of this host in the lab
+DefaultDependencies=no
+Wants=network-pre.target
+Before=network-pre.target network.target network-online.target
+Conflicts=shutdown.target
+Before=shutdown.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+TimeoutStartSec=20
+ExecStart=/bin/sh -ec 'until ip link show host0 >/dev/null 2>&1; do sleep 0.02; done; ip addr add %s/24 dev host0; ip link set lo up; ip link set host0 up'
+
+[Install]
+WantedBy=sysinit.target
+`
+
+// boot starts the container and waits until all is well in it.
 func (h *Host) boot(ctx context.Context) (err error) {
 	// The machine's name must be unique on this whole machine: nspawn keeps
 	// locks by it even when it registers nothing.
@@ -163,22 +183,14 @@ func (h *Host) boot(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := poll(ctx, "process 1", h.findLeader); err != nil {
+	if err := Poll(ctx, "process 1", h.findLeader); err != nil {
 		return err
 	}
 	if err := recordPID(h.lab.Dir, filepath.Join(pidsDir, strconv.Itoa(h.leader)), h.leader); err != nil {
 		return err
 	}
-	for _, argv := range [][]string{
-		{"ip", "addr", "add", h.Address + "/24", "dev", "host0"}, {"ip", "link", "set", "host0", "up"},
-	} {
-		cmd := exec.CommandContext(ctx, "nsenter", append([]string{"-t", strconv.Itoa(h.leader), "-n"}, argv...)...)
-		if _, err := output(cmd); err != nil {
-			return err
-		}
-	}
 	var state string
-	err = poll(ctx, "systemd", func() (bool, error) {
+	err = Poll(ctx, "systemd", func() (bool, error) {
 		// Its exit code says the same as the word, and fails while there is no
 		// one to ask yet.
 		state, _ = h.Run(ctx, "systemctl", "is-system-running", "--wait")
@@ -192,12 +204,9 @@ func (h *Host) boot(ctx context.Context) (err error) {
 		failed, _ := h.Run(ctx, "systemctl", "status", "--failed", "--full", "--no-pager", "--lines=20")
 		return fmt.Errorf("systemd says %s: %s", state, failed)
 	}
-	return poll(ctx, "sshd", func() (bool, error) {
-		conn, err := h.lab.Dial(ctx, h.Address+":22")
-		if err != nil {
-			return false, h.died()
-		}
-		return true, conn.Close()
+	return Poll(ctx, "sshd", func() (bool, error) { // asked inside: a firewall may shut the way from out here
+		out, err := h.Run(ctx, "ss", "-H", "-ltn", "sport = :22")
+		return err == nil && out != "", h.died()
 	})
 }
 
@@ -249,7 +258,7 @@ func (h *Host) Command(ctx context.Context, argv ...string) *exec.Cmd {
 
 // Run runs a program on the host as root and returns what it printed.
 func (h *Host) Run(ctx context.Context, argv ...string) (string, error) {
-	return output(h.Command(ctx, argv...))
+	return Output(h.Command(ctx, argv...))
 }
 
 // Script runs shell text on the host as root, stopping at the first failure.
@@ -292,7 +301,7 @@ func (h *Host) CopyFile(name, from string, mode os.FileMode) error {
 // Prepare runs shell text as root in the file system of a host that has not
 // booted yet, stopping at the first failure.
 func (h *Host) Prepare(ctx context.Context, text string) error {
-	_, err := output(exec.CommandContext(ctx, "chroot", h.Root, "sh", "-euc", text))
+	_, err := Output(exec.CommandContext(ctx, "chroot", h.Root, "sh", "-euc", text))
 	return err
 }
 
@@ -321,17 +330,17 @@ func (h *Host) AddDisk(ctx context.Context, mount string, bytes int64, mkfs ...s
 	if err := os.Truncate(image, bytes); err != nil {
 		return err
 	}
-	if _, err := output(exec.CommandContext(ctx, "mkfs.ext4", append(append([]string{"-q", "-F"}, mkfs...), image)...)); err != nil {
+	if _, err := Output(exec.CommandContext(ctx, "mkfs.ext4", append(append([]string{"-q", "-F"}, mkfs...), image)...)); err != nil {
 		return err
 	}
-	device, err := output(exec.CommandContext(ctx, "losetup", "--find", "--show", image))
+	device, err := Output(exec.CommandContext(ctx, "losetup", "--find", "--show", image))
 	if err != nil {
 		return err
 	}
 	device = strings.TrimSpace(device)
 	// Detached while in use, it is only marked to go with its last user, the
 	// mount; if mounting went wrong it goes at once.
-	defer func() { _, _ = output(exec.CommandContext(ctx, "losetup", "--detach", device)) }()
+	defer func() { _, _ = Output(exec.CommandContext(ctx, "losetup", "--detach", device)) }()
 	var st unix.Stat_t
 	if err := unix.Stat(device, &st); err != nil {
 		return fmt.Errorf("stat %s: %w", device, err)
@@ -406,7 +415,7 @@ func (h *Host) Renew(ctx context.Context) error {
 
 func (h *Host) unmount(ctx context.Context) error {
 	// What was mounted below by the host went with its mount name space.
-	return poll(ctx, "unmounting "+h.Root, func() (bool, error) {
+	return Poll(ctx, "unmounting "+h.Root, func() (bool, error) {
 		err := unix.Unmount(h.Root, 0)
 		if errors.Is(err, unix.EBUSY) {
 			return false, nil

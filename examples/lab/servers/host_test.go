@@ -73,7 +73,7 @@ func TestHostBootsIsReachedAndLeavesNothing(t *testing.T) {
 	defer cancel()
 
 	t.Run("ssh as ops with sudo", func(t *testing.T) {
-		out, err := output(l.Command(ctx, append(sshArgs(l), "ops@"+h.Address, "hostname; id -un; sudo -n id -un; systemctl is-system-running")...))
+		out, err := Output(l.Command(ctx, append(sshArgs(l), "ops@"+h.Address, "hostname; id -un; sudo -n id -un; systemctl is-system-running")...))
 		if want := "db1\nops\nroot\nrunning\n"; err != nil || out != want {
 			t.Fatalf("got %q, %v, want %q", out, err, want)
 		}
@@ -83,7 +83,7 @@ func TestHostBootsIsReachedAndLeavesNothing(t *testing.T) {
 		if err != nil || out != "" {
 			t.Fatalf("got %q, %v, want no default route", out, err)
 		}
-		out, err = output(l.Command(ctx, "ip", "-br", "link"))
+		out, err = Output(l.Command(ctx, "ip", "-br", "link"))
 		if err != nil || strings.Contains(out, "eth0") {
 			t.Fatalf("got %q, %v, want the bridge and the hosts only", out, err)
 		}
@@ -374,7 +374,7 @@ func TestSweepRemovesWhatAKilledOwnerLeft(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	var ready []string
-	if err := poll(ctx, "the owner's host", func() (bool, error) {
+	if err := Poll(ctx, "the owner's host", func() (bool, error) {
 		ready, _ = filepath.Glob(filepath.Join(labsDir(cache), prefix+"*", "ready"))
 		return len(ready) == 1, nil
 	}); err != nil {

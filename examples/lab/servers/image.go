@@ -83,10 +83,10 @@ func buildImage(ctx context.Context, cache string) (string, error) {
 	if m := mirror(ctx); m != "" {
 		argv = append(argv, m)
 	}
-	if _, err := output(exec.CommandContext(ctx, "debootstrap", argv...)); err != nil {
+	if _, err := Output(exec.CommandContext(ctx, "debootstrap", argv...)); err != nil {
 		return "", fmt.Errorf("make the base image: %w", err)
 	}
-	if _, err := output(exec.CommandContext(ctx, "chroot", building, "sh", "-c", finish())); err != nil {
+	if _, err := Output(exec.CommandContext(ctx, "chroot", building, "sh", "-c", finish())); err != nil {
 		return "", fmt.Errorf("finish the base image: %w", err)
 	}
 	// Whatever exists under the final name is complete.
@@ -96,7 +96,7 @@ func buildImage(ctx context.Context, cache string) (string, error) {
 // mirror returns where this machine gets its own Debian packages from, "" when
 // it gets those of another release.
 func mirror(ctx context.Context) string {
-	text, err := output(exec.CommandContext(ctx, "apt-get", "indextargets", "--format", "$(CODENAME) $(SITE)", "Created-By: Packages", "Component: main"))
+	text, err := Output(exec.CommandContext(ctx, "apt-get", "indextargets", "--format", "$(CODENAME) $(SITE)", "Created-By: Packages", "Component: main"))
 	if err != nil {
 		return ""
 	}

@@ -92,7 +92,7 @@ func (l *Lab) prepare(ctx context.Context) error {
 		{"ip", "-n", l.Name, "addr", "add", Gateway + "/24", "dev", "br0"},
 		{"ip", "-n", l.Name, "link", "set", "br0", "up"},
 	} {
-		if _, err := output(exec.CommandContext(ctx, argv[0], argv[1:]...)); err != nil {
+		if _, err := Output(exec.CommandContext(ctx, argv[0], argv[1:]...)); err != nil {
 			return err
 		}
 	}
@@ -188,9 +188,9 @@ func (l *Lab) Close() error {
 	return errors.Join(append(errs, remove(ctx, l.Dir))...)
 }
 
-// output runs a command and returns what it printed; its error has the end of
+// Output runs a command and returns what it printed; its error has the end of
 // what it complained about.
-func output(cmd *exec.Cmd) (string, error) {
+func Output(cmd *exec.Cmd) (string, error) {
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	cmd.WaitDelay = 5 * time.Second // for pipes that a grandchild keeps open
@@ -202,9 +202,9 @@ func output(cmd *exec.Cmd) (string, error) {
 	return string(out), nil
 }
 
-// poll asks until done, an error, or the end of ctx; the last is an error that
+// Poll asks until done, an error, or the end of ctx; the last is an error that
 // says what was waited for.
-func poll(ctx context.Context, what string, done func() (bool, error)) error {
+func Poll(ctx context.Context, what string, done func() (bool, error)) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {

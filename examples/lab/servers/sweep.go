@@ -68,7 +68,7 @@ func remove(ctx context.Context, dir string) error {
 		return err
 	}
 	if _, err := os.Stat(filepath.Join(netnsDir, name)); err == nil {
-		if _, err := output(exec.CommandContext(ctx, "ip", "netns", "delete", name)); err != nil {
+		if _, err := Output(exec.CommandContext(ctx, "ip", "netns", "delete", name)); err != nil {
 			return err
 		}
 	}
@@ -97,7 +97,7 @@ func killRecorded(ctx context.Context, dir string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	return poll(ctx, fmt.Sprintf("the end of processes %v", pids), func() (bool, error) {
+	return Poll(ctx, fmt.Sprintf("the end of processes %v", pids), func() (bool, error) {
 		return !slices.ContainsFunc(pids, alive), nil
 	})
 }
@@ -113,7 +113,7 @@ func alive(pid int) bool {
 func unmountBelow(ctx context.Context, dir string) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	return poll(ctx, "unmounting "+dir, func() (bool, error) {
+	return Poll(ctx, "unmounting "+dir, func() (bool, error) {
 		mounts, err := mountsBelow(dir)
 		if err != nil {
 			return false, err

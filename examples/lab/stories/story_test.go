@@ -1,4 +1,4 @@
-package lab
+package stories
 
 import (
 	"context"
@@ -13,6 +13,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/secondline-ops/secondline/examples/lab/servers"
+	"github.com/secondline-ops/secondline/examples/lab/servers/serverstest"
 )
 
 const alertmanagerURL = "http://127.0.0.1:9093"
@@ -62,21 +65,20 @@ receivers:
 // Alertmanager, a controller, one agent for the site, and a person's webhook.
 type storyLab struct {
 	*installation
-	lab  *Lab
-	app  *Host
-	db   *Host
+	lab  *servers.Lab
+	app  *servers.Host
+	db   *servers.Host
 	hook *inbox
 }
 
 func openStoryLab(t *testing.T) *storyLab {
 	t.Helper()
-	needLab(t, "prometheus-alertmanager", "amtool")
-	l := openLab(t)
+	l := serverstest.Open(t, "prometheus-alertmanager", "amtool")
 	s := &storyLab{lab: l, hook: newInbox(t, l)}
 	var wait sync.WaitGroup
 	var errs [2]error
-	wait.Go(func() { s.app, errs[0] = l.AddHost(t.Context(), "app1") })
-	wait.Go(func() { s.db, errs[1] = l.AddHost(t.Context(), "db1") })
+	wait.Go(func() { s.app, errs[0] = l.AddHost(t.Context(), servers.HostOptions{Name: "app1"}) })
+	wait.Go(func() { s.db, errs[1] = l.AddHost(t.Context(), servers.HostOptions{Name: "db1"}) })
 	wait.Wait()
 	for _, err := range errs {
 		if err != nil {
@@ -113,15 +115,15 @@ func (s *storyLab) startAlertmanager(ctx context.Context) error {
 	if err := os.WriteFile(config, []byte(storyAlertmanager), 0o600); err != nil {
 		return err
 	}
-	if _, err := s.lab.Start(ctx, ProcessOptions{Name: "alertmanager", Dir: s.dir, Argv: []string{
+	if _, err := s.lab.Start(ctx, servers.ProcessOptions{Name: "alertmanager", Dir: s.dir, Argv: []string{
 		"prometheus-alertmanager", "--config.file=" + config, "--storage.path=" + s.path("am"), "--web.listen-address=127.0.0.1:9093", "--cluster.listen-address=",
 	}}); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	return poll(ctx, "Alertmanager", func() (bool, error) {
-		_, err := output(s.lab.Command(ctx, "amtool", "--alertmanager.url="+alertmanagerURL, "alert", "query"))
+	return servers.Poll(ctx, "Alertmanager", func() (bool, error) {
+		_, err := servers.Output(s.lab.Command(ctx, "amtool", "--alertmanager.url="+alertmanagerURL, "alert", "query"))
 		return err == nil, nil
 	})
 }
@@ -134,7 +136,7 @@ func (s *storyLab) fire(t *testing.T, labels ...string) string {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	id := ""
-	if err := poll(ctx, fmt.Sprintf("an incident for %v", labels), func() (bool, error) {
+	if err := servers.Poll(ctx, fmt.Sprintf("an incident for %v", labels), func() (bool, error) {
 		signals, err := s.signals(ctx)
 		if err != nil {
 			return false, nil
@@ -160,7 +162,7 @@ func (s *storyLab) sourceSaysResolved(t *testing.T, labels ...string) {
 func (s *storyLab) amtool(t *testing.T, args ...string) {
 	t.Helper()
 	cmd := s.lab.Command(t.Context(), append([]string{"amtool", "--alertmanager.url=" + alertmanagerURL, "alert", "add"}, args...)...)
-	if _, err := output(cmd); err != nil {
+	if _, err := servers.Output(cmd); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -219,7 +221,7 @@ func (s *storyLab) approve(t *testing.T, id, digest string) {
 }
 
 // script runs shell text on a host.
-func script(t *testing.T, h *Host, text string) string {
+func script(t *testing.T, h *servers.Host, text string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -458,7 +460,7 @@ type inbox struct {
 	got []string
 }
 
-func newInbox(t *testing.T, l *Lab) *inbox {
+func newInbox(t *testing.T, l *servers.Lab) *inbox {
 	t.Helper()
 	b := &inbox{}
 	ln, err := l.Listen(t.Context(), "127.0.0.1:0")
@@ -492,7 +494,7 @@ func (b *inbox) await(t *testing.T, incident string) string {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	found := ""
-	if err := poll(ctx, "a message about "+incident, func() (bool, error) {
+	if err := servers.Poll(ctx, "a message about "+incident, func() (bool, error) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		for _, m := range b.got {

@@ -1,4 +1,4 @@
-package lab
+package stories
 
 import (
 	"bytes"
@@ -14,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/secondline-ops/secondline/examples/lab/servers"
 )
 
 // program is Secondline as a user gets it, built once for all tests; or the one
@@ -28,7 +30,7 @@ var program = sync.OnceValues(func() (string, error) {
 	}
 	programDir = dir
 	cmd := exec.Command("go", "build", "-trimpath", "-o", filepath.Join(dir, "secondline"), "./cmd/secondline")
-	cmd.Dir, cmd.Env = filepath.Join("..", ".."), append(os.Environ(), "CGO_ENABLED=0")
+	cmd.Dir, cmd.Env = filepath.Join("..", "..", ".."), append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build secondline: %w\n%s", err, out)
 	}
@@ -115,10 +117,10 @@ type installation struct {
 	agentAddr string // of the controller, for agents
 	agentArgs []string
 	client    *http.Client
-	start     func(context.Context, ProcessOptions) (*Process, error)
+	start     func(context.Context, servers.ProcessOptions) (*servers.Process, error)
 	command   func(context.Context, ...string) *exec.Cmd
 
-	controller, agent *Process
+	controller, agent *servers.Process
 	token             string
 }
 
@@ -159,7 +161,7 @@ func (in *installation) env() []string {
 }
 
 func (in *installation) startController(ctx context.Context) error {
-	p, err := in.start(ctx, ProcessOptions{
+	p, err := in.start(ctx, servers.ProcessOptions{
 		Name: "controller", Argv: []string{in.bin, "controller", "--config", in.path("controller.yaml")}, Env: in.env(), Log: in.path("controller.log"),
 	})
 	if err != nil {
@@ -180,7 +182,7 @@ func (in *installation) startController(ctx context.Context) error {
 func (in *installation) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	return poll(ctx, "a ready controller", func() (bool, error) {
+	return servers.Poll(ctx, "a ready controller", func() (bool, error) {
 		select {
 		case <-in.controller.Done():
 			text, _ := os.ReadFile(in.controller.Log)
@@ -207,7 +209,7 @@ func (in *installation) enrolAgent(ctx context.Context, name string) error {
 
 func (in *installation) startAgent(ctx context.Context) error {
 	argv := append([]string{in.bin, "agent", "run", "--controller", in.agentAddr, "--state", in.path("agent"), "--guard", in.path("guard.yaml")}, in.agentArgs...)
-	p, err := in.start(ctx, ProcessOptions{Name: "agent", Argv: argv, Env: in.env(), Log: in.path("agent.log")})
+	p, err := in.start(ctx, servers.ProcessOptions{Name: "agent", Argv: argv, Env: in.env(), Log: in.path("agent.log")})
 	if err == nil {
 		in.agent = p
 	}
@@ -220,7 +222,7 @@ func (in *installation) cli(ctx context.Context, args ...string) (string, error)
 	defer cancel()
 	cmd := in.command(ctx, append([]string{in.bin}, args...)...)
 	cmd.Env, cmd.Dir = append(os.Environ(), in.env()...), in.dir
-	return output(cmd)
+	return servers.Output(cmd)
 }
 
 // call makes one request of the API. An error means that no answer came.
@@ -322,7 +324,7 @@ func (in *installation) until(ctx context.Context, t *testing.T, id, what string
 	ctx, cancel := context.WithTimeout(ctx, 90*time.Second)
 	defer cancel()
 	var v incidentView
-	if err := poll(ctx, what, func() (bool, error) {
+	if err := servers.Poll(ctx, what, func() (bool, error) {
 		got, err := in.incident(ctx, id)
 		if err != nil {
 			return false, nil

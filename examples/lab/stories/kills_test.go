@@ -1,4 +1,4 @@
-package lab
+package stories
 
 import (
 	"context"
@@ -19,6 +19,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/secondline-ops/secondline/examples/lab/servers"
+	"github.com/secondline-ops/secondline/examples/lab/servers/serverstest"
 )
 
 const killsConfig = `
@@ -158,7 +161,7 @@ func thisMachine(t *testing.T) killSite {
 	t.Helper()
 	people, agents, dir := freePort(t), freePort(t), t.TempDir()
 	return killSite{listen: people, root: "/", place: dir, installation: installation{
-		dir: dir, url: "http://" + people, agentAddr: agents, start: StartProcess, client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
+		dir: dir, url: "http://" + people, agentAddr: agents, start: servers.StartProcess, client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
 		command: func(ctx context.Context, argv ...string) *exec.Cmd {
 			return exec.CommandContext(ctx, argv[0], argv[1:]...)
 		},
@@ -168,9 +171,8 @@ func thisMachine(t *testing.T) killSite {
 // serverOverSSH is a server of a lab, reached by the agent of its site.
 func serverOverSSH(t *testing.T) killSite {
 	t.Helper()
-	needLab(t)
-	l := openLab(t)
-	h, err := l.AddHost(t.Context(), "box")
+	l := serverstest.Open(t)
+	h, err := l.AddHost(t.Context(), servers.HostOptions{Name: "box"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -280,7 +282,7 @@ func openKillStory(t *testing.T, seed uint64, site killSite) *killStory {
 	config := fmt.Sprintf(killsConfig, site.listen, site.agentAddr, expires)
 	s.installation = newInstallation(t, site.installation, config, killsInventory(site.reached), "mode: act\nmax_jobs: 16\n")
 	t.Cleanup(func() {
-		for _, p := range []*Process{s.agent, s.controller} {
+		for _, p := range []*servers.Process{s.agent, s.controller} {
 			if p == nil {
 				continue
 			}
@@ -328,7 +330,7 @@ func (s *killStory) post(killing, ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := poll(ctx, "an accepted signal", func() (bool, error) { return s.postOnce(ctx, file, body) }); err != nil {
+		if err := servers.Poll(ctx, "an accepted signal", func() (bool, error) { return s.postOnce(ctx, file, body) }); err != nil {
 			return err
 		}
 		pause(killing, 400*time.Millisecond)
@@ -402,7 +404,7 @@ func (s *killStory) awaitStep(ctx context.Context) {
 		return info.Size()
 	}
 	before := begun()
-	_ = poll(ctx, "a step", func() (bool, error) { return begun() > before, nil })
+	_ = servers.Poll(ctx, "a step", func() (bool, error) { return begun() > before, nil })
 }
 
 // judge waits until nothing moves any more, and then compares what was
@@ -412,7 +414,7 @@ func (s *killStory) judge(ctx context.Context) {
 	have := map[string]signalView{}
 	deciding, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	if err := poll(deciding, "every accepted signal to be there and decided on", func() (bool, error) {
+	if err := servers.Poll(deciding, "every accepted signal to be there and decided on", func() (bool, error) {
 		signals, err := s.signals(deciding)
 		for _, sig := range signals {
 			have[sig.ID] = sig
@@ -460,7 +462,7 @@ func (s *killStory) settled(ctx context.Context) map[string]incidentView {
 	ctx, cancel := context.WithTimeout(ctx, 4*time.Minute)
 	defer cancel()
 	out := map[string]incidentView{}
-	err := poll(ctx, "every incident to come to rest", func() (bool, error) {
+	err := servers.Poll(ctx, "every incident to come to rest", func() (bool, error) {
 		list, err := s.incidents(ctx)
 		if err != nil {
 			return false, nil

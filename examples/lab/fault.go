@@ -1,0 +1,133 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/secondline-ops/secondline/examples/lab/faults"
+)
+
+func (l *lab) fault() *cobra.Command {
+	host := ""
+	cmd := &cobra.Command{
+		Use: "fault [FAULT]", Short: "List what can be broken, or break it", Args: cobra.MaximumNArgs(1), ValidArgsFunction: completeFaults,
+		Example: `  go run ./examples/lab fault
+  go run ./examples/lab fault disk-full-logs
+  go run ./examples/lab fault disk-full-logs --host app2`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			all, err := faults.All()
+			if err != nil {
+				return err
+			}
+			if len(args) == 0 {
+				return list(cmd, all)
+			}
+			ref := args[0]
+			if host != "" {
+				ref += "@" + host
+			}
+			return l.inject(cmd, all, ref)
+		},
+	}
+	cmd.Flags().StringVar(&host, "host", "", "where, if not on the fault's usual host")
+	return cmd
+}
+
+func completeFaults(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	all, err := faults.All()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	var out []string
+	for _, f := range all {
+		out = append(out, f.ID+"\t"+f.Title)
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp
+}
+
+func list(cmd *cobra.Command, all []*faults.Fault) error {
+	table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
+	fmt.Fprintln(table, "FAULT\tHOST\tGROUP\tWHAT HAPPENS")
+	for _, f := range all {
+		where := strings.Join(append([]string{f.Host}, f.Hosts...), ",")
+		if len(f.Together) > 0 {
+			where = "together"
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", f.ID, where, f.Group, f.Title)
+	}
+	return table.Flush()
+}
+
+func (l *lab) inject(cmd *cobra.Command, all []*faults.Fault, ref string) error {
+	cases, err := faults.Cases(all, ref)
+	if err != nil {
+		return err
+	}
+	c, err := l.attach()
+	if err != nil {
+		return err
+	}
+	broken, err := c.Broken()
+	if err != nil {
+		return err
+	}
+	for _, fault := range cases {
+		this := fault.Fault.ID + "@" + fault.Host
+		if slices.Contains(broken, this) {
+			return fmt.Errorf(`%s is injected already; "lab heal" puts everything right`, this)
+		}
+		broken = append(broken, this)
+		if err := c.NoteBroken(broken); err != nil { // before, so that heal also finds half of it
+			return err
+		}
+		if err := errors.Join(c.Inject(cmd.Context(), fault), c.Lab.Keep()); err != nil {
+			return err
+		}
+		if err := c.Complain(cmd.Context(), fault); err != nil {
+			return err
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", fault.Host, fault.Fault.Title)
+	}
+	fmt.Fprintln(cmd.OutOrStdout(), `Watch it: go run ./examples/lab status, or http://127.0.0.1:17420`)
+	return nil
+}
+
+func (l *lab) heal() *cobra.Command {
+	return &cobra.Command{
+		Use: "heal", Short: "Put right what was broken", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			all, err := faults.All()
+			if err != nil {
+				return err
+			}
+			c, err := l.attach()
+			if err != nil {
+				return err
+			}
+			broken, err := c.Broken()
+			if err != nil {
+				return err
+			}
+			var errs []error
+			var left []string
+			for _, ref := range broken {
+				cases, err := faults.Cases(all, ref)
+				for _, fault := range cases {
+					err = errors.Join(err, c.Heal(cmd.Context(), fault))
+				}
+				if err != nil {
+					left = append(left, ref)
+					errs = append(errs, err)
+					continue
+				}
+				fmt.Fprintln(cmd.OutOrStdout(), "healed", ref)
+			}
+			return errors.Join(append(errs, c.NoteBroken(left), c.Lab.Keep())...)
+		},
+	}
+}
