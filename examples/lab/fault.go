@@ -3,9 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -130,4 +132,49 @@ func (l *lab) heal() *cobra.Command {
 			return errors.Join(append(errs, c.NoteBroken(left), c.Lab.Keep())...)
 		},
 	}
+}
+
+// rehearse is for who writes faults.
+func (l *lab) rehearse() *cobra.Command {
+	from := ""
+	cmd := &cobra.Command{
+		Use: "rehearse FAULT...", Short: "Inject faults one by one, wait for their alerts, and heal them again", Args: cobra.MinimumNArgs(1),
+		ValidArgsFunction: completeFaults,
+		Long: `Does with each fault what a benchmark needs of it: it takes, its alerts fire, healing ends both. With --from the files are
+read from a folder, so that a new fault is tried without building anything.`,
+		Example: `  go run ./examples/lab rehearse disk-full-logs@app2
+  go run ./examples/lab rehearse --from examples/lab/faults my-new-fault`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			all, err := faults.All()
+			if from != "" {
+				all, err = faults.Load(os.DirFS(from))
+			}
+			if err != nil {
+				return err
+			}
+			c, err := l.attach()
+			if err != nil {
+				return err
+			}
+			var errs []error
+			for _, ref := range args {
+				cases, err := faults.Cases(all, ref)
+				if err != nil {
+					return err
+				}
+				for _, fault := range cases {
+					times, err := c.Rehearse(cmd.Context(), fault)
+					if err = errors.Join(err, c.Lab.Keep()); err != nil {
+						errs = append(errs, fmt.Errorf("%s@%s: %w", fault.Fault.ID, fault.Host, err))
+						fmt.Fprintf(cmd.OutOrStdout(), "%s@%s: NOT GOOD: %v\n", fault.Fault.ID, fault.Host, err)
+						continue
+					}
+					fmt.Fprintf(cmd.OutOrStdout(), "%s@%s: good: alerts %v, quiet %s after healing\n", fault.Fault.ID, fault.Host, times.Alerts, times.Healed.Round(time.Second/10))
+				}
+			}
+			return errors.Join(errs...)
+		},
+	}
+	cmd.Flags().StringVar(&from, "from", "", "folder with faults, instead of the built-in ones")
+	return cmd
 }

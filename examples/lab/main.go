@@ -47,7 +47,7 @@ Secondline itself, in a network of their own that leads nowhere. It needs root, 
 	}
 	root.PersistentFlags().StringVar(&l.cache, "cache", servers.DefaultCache(), "folder of the base image and of running labs")
 	root.PersistentFlags().StringVar(&l.program, "program", os.Getenv("SECONDLINE_PROGRAM"), "a built secondline to use (SECONDLINE_PROGRAM; else it is built from here)")
-	root.AddCommand(l.up(), l.down(), l.status(), l.shell(), l.secondline(), l.forward(), l.fault(), l.heal(), l.bench())
+	root.AddCommand(l.up(), l.down(), l.status(), l.shell(), l.secondline(), l.forward(), l.fault(), l.heal(), l.rehearse(), l.bench())
 	return root
 }
 
@@ -162,7 +162,7 @@ func (l *lab) status() *cobra.Command {
 }
 
 func (l *lab) shell() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "shell HOST [COMMAND...]", Short: "A shell as root on a host", Args: cobra.MinimumNArgs(1),
 		Example: `  go run ./examples/lab shell app1
   go run ./examples/lab shell db1 journalctl -u 'postgresql@15-main' -n 20`,
@@ -185,6 +185,8 @@ func (l *lab) shell() *cobra.Command {
 			return attached(h.Command(cmd.Context(), argv...))
 		},
 	}
+	cmd.Flags().SetInterspersed(false) // what follows the host is the command's
+	return cmd
 }
 
 // secondline runs the program beside the hosts, with the address and the token

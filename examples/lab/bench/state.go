@@ -82,6 +82,9 @@ func ParseState(text []byte) (State, error) {
 		return State{}, fmt.Errorf("read the state: it begins with %s, want state %s", brief(records[0]), stateFormat)
 	}
 	for i, record := range records[1 : len(records)-2] {
+		if strings.HasPrefix(records[i+2], "failed\t") {
+			continue // what the end of the part has cut off
+		}
 		if err := p.record(record); err != nil {
 			return State{}, fmt.Errorf("read the state: record %d: %w", i+2, err)
 		}

@@ -6,21 +6,22 @@
 # It changes nothing. Records end with a NUL, since names of files may hold
 # anything else; fields are parted by tabs, the last field may hold tabs. Each
 # part ends with "done NAME" or "failed NAME", and the whole with "end": what
-# could not be read is never taken for what is not there.
+# could not be read is never taken for what is not there. The record in front of
+# "failed" may be cut off.
 set -u
 export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 [ $# -gt 0 ] || set -- /
 
 max_bytes=33554432  # 32 MiB, some 300,000 files
 max_hashed=262144   # bytes of a file that is hashed
-part_seconds=8      # after which a part is given up: a dead mount hangs what looks at it
+part_seconds=20     # after which a part is given up: a dead mount hangs what looks at it
 
 records() { tr '\n' '\0'; }
 
 part() {
 	name=$1
 	shift
-	if "$@" 2>/dev/null; then printf 'done\t%s\0' "$name"; else printf 'failed\t%s\0' "$name"; fi
+	if "$@" 2>/dev/null; then printf 'done\t%s\0' "$name"; else printf '\0failed\t%s\0' "$name"; fi
 }
 
 units() {

@@ -148,9 +148,13 @@ func TestRefusesAStateThatIsNotWhole(t *testing.T) {
 
 func TestUnreadPartsAreSaid(t *testing.T) {
 	t.Parallel()
-	s, err := ParseState(bytes.Replace(printed(nil), []byte("done\tfirewall"), []byte("failed\tfirewall"), 1))
+	s, err := ParseState(bytes.Replace(printed(nil), []byte("done\tfirewall"), []byte("\x00failed\tfirewall"), 1))
 	if err != nil || !slices.Equal(s.Unread, []string{"firewall"}) {
 		t.Errorf("unread %q, %v", s.Unread, err)
+	}
+	cut := []byte("file\t12\t1756469376.0000\x00failed\tfile")
+	if s, err = ParseState(bytes.Replace(printed(nil), []byte("done\tfile"), cut, 1)); err != nil || len(s.Unread) != 1 || s.Unread[0] != "file" {
+		t.Errorf("a part that was cut off: unread %v, %v", s.Unread, err)
 	}
 }
 

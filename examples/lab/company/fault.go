@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/secondline-ops/secondline/examples/lab/faults"
+	"github.com/secondline-ops/secondline/examples/lab/servers"
 )
 
 // scriptLimit bounds each script of a fault.
@@ -91,6 +92,11 @@ func (c *Company) script(ctx context.Context, fault faults.Case, name, text stri
 	return nil
 }
 
+// Present says whether the fault is there now.
+func (c *Company) Present(ctx context.Context, fault faults.Case) bool {
+	return c.script(ctx, fault, "injected.sh", fault.Fault.Injected) == nil
+}
+
 // Broken returns what was noted as injected and not healed, as "fault@host".
 func (c *Company) Broken() ([]string, error) {
 	text, err := os.ReadFile(c.brokenFile())
@@ -107,3 +113,76 @@ func (c *Company) NoteBroken(refs []string) error {
 }
 
 func (c *Company) brokenFile() string { return filepath.Join(c.Lab.Dir, "broken") }
+
+// Times of a fault, for its author.
+type Times struct {
+	Alerts map[string]time.Duration // from injection to firing, by the name of the alert
+	Healed time.Duration            // from healing to no alert on the host
+}
+
+// alertLimit bounds the wait for an alert, and for its end.
+const alertLimit = 60 * time.Second
+
+// Rehearse injects the fault, waits for its alerts, heals it and waits until
+// they are gone: what must hold before a fault can measure anything. An error
+// says what does not.
+func (c *Company) Rehearse(ctx context.Context, fault faults.Case) (t Times, err error) {
+	t.Alerts = map[string]time.Duration{}
+	if err := c.script(ctx, fault, "injected.sh", fault.Fault.Injected); err == nil && len(fault.Fault.Disks) == 0 {
+		return t, errors.New("injected.sh says that the fault is there before it is injected")
+	}
+	began := time.Now()
+	err = c.Inject(ctx, fault)
+	if err == nil {
+		err = c.until(ctx, "alerts", func(alerts []Alert) string {
+			for _, a := range alerts {
+				name := a.Labels["alertname"]
+				if _, seen := t.Alerts[name]; !seen && a.State == "firing" && slices.Contains(fault.Fault.Alerts, name) {
+					t.Alerts[name] = time.Since(began)
+				}
+			}
+			if len(t.Alerts) < len(fault.Fault.Alerts) {
+				return fmt.Sprintf("of %v only %v fire", fault.Fault.Alerts, t.Alerts)
+			}
+			return ""
+		})
+	}
+	healing := time.Now()
+	if herr := c.Heal(ctx, fault); herr != nil {
+		return t, errors.Join(err, herr)
+	}
+	if c.script(ctx, fault, "injected.sh", fault.Fault.Injected) == nil {
+		return t, errors.Join(err, errors.New("injected.sh says that the fault is there after it was healed"))
+	}
+	if herr := c.until(ctx, "the end of the alerts", func(alerts []Alert) string {
+		for _, a := range alerts {
+			if host, _, _ := strings.Cut(a.Labels["instance"], ":"); host == fault.Host || slices.Contains(fault.Fault.Alerts, a.Labels["alertname"]) {
+				return a.State + " " + a.Labels["alertname"] + " " + a.Labels["instance"]
+			}
+		}
+		return ""
+	}); herr != nil {
+		return t, errors.Join(err, herr)
+	}
+	t.Healed = time.Since(healing)
+	return t, err
+}
+
+// until waits until problem returns "".
+func (c *Company) until(ctx context.Context, what string, problem func([]Alert) string) error {
+	ctx, cancel := context.WithTimeout(ctx, alertLimit)
+	defer cancel()
+	last := ""
+	err := servers.Poll(ctx, what, func() (bool, error) {
+		alerts, err := c.Alerts(ctx)
+		if err != nil {
+			return false, nil //nolint:nilerr // Prometheus may be what is broken
+		}
+		last = problem(alerts)
+		return last == "", nil
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, last)
+	}
+	return nil
+}

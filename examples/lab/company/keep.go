@@ -173,7 +173,7 @@ func (c *Company) Status(ctx context.Context, w io.Writer) error {
 		fmt.Fprintf(w, "  %-8s %s %s%s%s\n", a.State, a.Labels["alertname"], a.Labels["instance"], spaced(a.Labels["mountpoint"]), spaced(a.Labels["name"]))
 	}
 	text, err := c.Secondline(ctx, "incident", "list", "--limit", "10")
-	_, werr := fmt.Fprintf(w, "\n%s", text)
+	_, werr := fmt.Fprintf(w, "\n%s\n", strings.TrimSpace(text))
 	return errors.Join(err, werr)
 }
 

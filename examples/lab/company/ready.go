@@ -105,9 +105,10 @@ func (c *Company) targetsDown(ctx context.Context) error {
 
 // Alert is what Prometheus says is wrong.
 type Alert struct {
-	State    string            `json:"state"` // pending, firing
-	Labels   map[string]string `json:"labels"`
-	ActiveAt time.Time         `json:"activeAt"`
+	State       string            `json:"state"` // pending, firing
+	Labels      map[string]string `json:"labels"`
+	Annotations map[string]string `json:"annotations"`
+	ActiveAt    time.Time         `json:"activeAt"`
 }
 
 // Alerts returns the alerts of Prometheus, pending ones too.

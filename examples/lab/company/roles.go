@@ -42,7 +42,10 @@ const (
 
 // Host names that other things rest on.
 const (
-	mon  = "mon"
+	// Monitor is where Prometheus, Alertmanager and Secondline's controller run.
+	Monitor = "mon"
+
+	mon  = Monitor
 	lb1  = "lb1"
 	dns1 = "dns1"
 )

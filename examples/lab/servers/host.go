@@ -258,12 +258,12 @@ func (h *Host) Command(ctx context.Context, argv ...string) *exec.Cmd {
 
 // Run runs a program on the host as root and returns what it printed.
 func (h *Host) Run(ctx context.Context, argv ...string) (string, error) {
-	return Output(h.Command(ctx, argv...))
+	return outputOf(h.Command(ctx, argv...), h.Name+": "+strings.Join(argv, " "))
 }
 
 // Script runs shell text on the host as root, stopping at the first failure.
 func (h *Host) Script(ctx context.Context, text string) (string, error) {
-	return h.Run(ctx, "sh", "-euc", text)
+	return outputOf(h.Command(ctx, "sh", "-euc", text), h.Name+": script")
 }
 
 // WriteFile writes a file of the host's own file system from outside; not below

@@ -190,14 +190,17 @@ func (l *Lab) Close() error {
 
 // Output runs a command and returns what it printed; its error has the end of
 // what it complained about.
-func Output(cmd *exec.Cmd) (string, error) {
+func Output(cmd *exec.Cmd) (string, error) { return outputOf(cmd, strings.Join(cmd.Args, " ")) }
+
+// outputOf is Output of a command that errors call by the name.
+func outputOf(cmd *exec.Cmd, name string) (string, error) {
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	cmd.WaitDelay = 5 * time.Second // for pipes that a grandchild keeps open
 	out, err := cmd.Output()
 	if err != nil {
 		text := strings.TrimSpace(stderr.String())
-		return string(out), fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args, " "), err, text[max(0, len(text)-2000):])
+		return string(out), fmt.Errorf("%s: %w: %s", name, err, text[max(0, len(text)-2000):])
 	}
 	return string(out), nil
 }

@@ -1,0 +1,1 @@
+grep -q /etc/nginx/tls/intranet.crt /etc/nginx/sites-enabled/orders

@@ -1,0 +1,1 @@
+rm -f /var/spool/orders/accounting-2026-*.tar.gz

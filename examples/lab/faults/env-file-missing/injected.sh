@@ -1,0 +1,1 @@
+! test -e /etc/orders/orders.env

@@ -1,0 +1,1 @@
+systemctl start prometheus-node-exporter.service

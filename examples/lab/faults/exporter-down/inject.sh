@@ -1,0 +1,1 @@
+systemctl stop prometheus-node-exporter.service

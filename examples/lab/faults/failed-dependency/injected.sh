@@ -1,0 +1,2 @@
+test "$(systemctl is-failed orders-secrets.service)" = failed
+! systemctl is-active --quiet orders.service

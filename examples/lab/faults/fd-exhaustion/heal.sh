@@ -1,0 +1,5 @@
+rm -f /etc/systemd/system/orders.service.d/hardening.conf
+rmdir --ignore-fail-on-non-empty /etc/systemd/system/orders.service.d 2>/dev/null || true
+systemctl daemon-reload
+systemctl reset-failed orders.service 2>/dev/null || true
+systemctl restart orders.service

@@ -1,0 +1,1 @@
+nft list table inet egress >/dev/null 2>&1

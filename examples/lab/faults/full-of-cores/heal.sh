@@ -1,0 +1,1 @@
+if mountpoint -q /var/crash; then umount /var/crash; fi

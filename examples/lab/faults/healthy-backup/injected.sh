@@ -1,0 +1,1 @@
+test -e /usr/local/sbin/host-backup

@@ -1,0 +1,2 @@
+test -e /usr/local/bin/orders.previous
+systemctl is-active --quiet orders.service

@@ -1,0 +1,2 @@
+rm -f /etc/nginx/conf.d/tuning.conf
+systemctl reload nginx.service

@@ -1,0 +1,1 @@
+if mountpoint -q /var/spool/shopmail; then umount /var/spool/shopmail; fi

@@ -1,0 +1,1 @@
+test "$(stat -c %U:%a /var/log/orders/orders.log)" = root:600

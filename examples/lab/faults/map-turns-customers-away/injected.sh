@@ -1,0 +1,1 @@
+test -e /etc/nginx/conf.d/robots.conf

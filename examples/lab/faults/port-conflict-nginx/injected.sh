@@ -1,0 +1,2 @@
+systemctl is-active --quiet status-page.service
+test "$(systemctl is-failed nginx.service)" = failed

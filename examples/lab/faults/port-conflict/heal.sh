@@ -1,0 +1,4 @@
+systemctl stop orders-debug.service
+rm -f /tmp/orders-debug.log
+systemctl reset-failed orders.service 2>/dev/null || true
+systemctl restart orders.service

@@ -1,0 +1,2 @@
+mountpoint -q /srv/receipts
+! touch /srv/receipts/.t 2>/dev/null

@@ -1,0 +1,1 @@
+if mountpoint -q /srv/invoices; then umount /srv/invoices; fi

@@ -1,0 +1,1 @@
+grep -q "$(printf '\r')" /usr/local/bin/start-orders.sh

@@ -1,0 +1,1 @@
+test "$(systemctl show -p User --value orders.service)" = svc-orders

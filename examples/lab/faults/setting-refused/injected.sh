@@ -1,0 +1,1 @@
+grep -q '^ORDERS_POOL=1O$' /etc/orders/orders.env

@@ -1,0 +1,2 @@
+chown -R orders:orders /var/spool/orders
+systemctl reset-failed

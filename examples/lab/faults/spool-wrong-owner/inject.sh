@@ -1,0 +1,1 @@
+chown -R root:root /var/spool/orders

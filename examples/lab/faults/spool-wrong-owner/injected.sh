@@ -1,0 +1,1 @@
+test "$(stat -c %U /var/spool/orders)" = root

@@ -1,0 +1,2 @@
+test -x /usr/local/lib/orders/check-schema
+! /usr/local/lib/orders/check-schema

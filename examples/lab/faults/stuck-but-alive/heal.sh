@@ -1,0 +1,2 @@
+systemctl kill --kill-whom=main --signal=CONT orders.service
+systemctl restart orders.service

@@ -1,0 +1,1 @@
+systemctl start orders-sweep.timer

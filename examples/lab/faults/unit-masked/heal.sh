@@ -1,0 +1,2 @@
+systemctl unmask --quiet nginx.service
+systemctl start nginx.service

@@ -1,0 +1,1 @@
+test "$(systemctl is-enabled nginx.service)" = masked

@@ -1,0 +1,1 @@
+grep -q 'worker_connections 6;' /etc/nginx/nginx.conf
