@@ -70,15 +70,45 @@ bench:
 	$(GO) test -run '^$$' -bench AlertToFirstCommand -benchtime 200x -timeout 20m ./cmd/secondline
 	$(GO) run ./internal/remote/ssh/fanoutbench
 
-## lab: the stories on real servers in systemd-nspawn, with real faults; needs root and Debian
+## lab: boot the lab's company of eight servers and leave it running; needs root and Debian
 .PHONY: lab
 lab:
-	SECONDLINE_REQUIRE_REAL=1 $(GO) test -count=1 -timeout 30m -v -run 'Stor' ./examples/lab/...
+	$(GO) run ./examples/lab up
+
+## lab-fault: break it: F= names the fault, without it they are listed; H= another host
+.PHONY: lab-fault
+lab-fault:
+	$(GO) run ./examples/lab fault $(F) $(if $(H),--host $(H))
+
+## lab-status: hosts, alerts and incidents of the lab
+.PHONY: lab-status
+lab-status:
+	$(GO) run ./examples/lab status
+
+## lab-heal: put right what was broken
+.PHONY: lab-heal
+lab-heal:
+	$(GO) run ./examples/lab heal
+
+## lab-down: end the lab and leave nothing of it
+.PHONY: lab-down
+lab-down:
+	$(GO) run ./examples/lab down
+
+## lab-bench: HostRCA-bench on all faults, or on F=; goes on where it was interrupted
+.PHONY: lab-bench
+lab-bench:
+	$(GO) run ./examples/lab bench $(F)
+
+## stories: the end-to-end tests on real servers; need what lab needs
+.PHONY: stories
+stories:
+	SECONDLINE_REQUIRE_REAL=1 $(GO) test -count=1 -timeout 30m -v -run 'Stor' ./examples/lab/stories
 
 ## kills: SIGKILL of controller and agent at 30 random moments of two stories, on this machine and over SSH; needs what lab needs; SEED= repeats one
 .PHONY: kills
 kills:
-	SECONDLINE_REQUIRE_REAL=1 SECONDLINE_KILLS=30 SECONDLINE_SEED=$(SEED) $(GO) test -count=1 -timeout 60m -v -run TestKills ./examples/lab/...
+	SECONDLINE_REQUIRE_REAL=1 SECONDLINE_KILLS=30 SECONDLINE_SEED=$(SEED) $(GO) test -count=1 -timeout 60m -v -run TestKills ./examples/lab/stories
 
 ## clean: remove what was built
 .PHONY: clean
@@ -88,7 +118,7 @@ clean:
 ## help: this list
 .PHONY: help
 help:
-	@sed -nE 's/^## ([a-z]+): (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@sed -nE 's/^## ([a-z-]+): (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 $(TOOLS)/golangci-lint: PKG = github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 $(TOOLS)/protoc-gen-go: PKG = google.golang.org/protobuf/cmd/protoc-gen-go

@@ -1,2 +1,2 @@
 nft delete table inet egress 2>/dev/null || true
-rm -f /etc/nftables.d-egress.conf
+rm -f /etc/nftables-egress.nft

@@ -1,4 +1,4 @@
-cat >/etc/nftables.d-egress.conf <<'END'
+cat >/etc/nftables-egress.nft <<'END'
 table inet egress {
 	chain output {
 		type filter hook output priority 0; policy accept;
@@ -8,4 +8,4 @@ table inet egress {
 	}
 }
 END
-nft -f /etc/nftables.d-egress.conf
+nft -f /etc/nftables-egress.nft
