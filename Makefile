@@ -15,11 +15,11 @@ export CGO_ENABLED ?= 0
 build:
 	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN)/secondline ./cmd/secondline
 
-## test: vet and all tests; needs neither root nor the network
+## test: vet and all tests; needs neither root nor the network. As root on Debian also the lab, whose base image takes minutes once
 .PHONY: test
 test:
 	$(GO) vet ./...
-	$(GO) test ./...
+	$(GO) test -timeout 30m ./...
 
 ## race: all tests under the race detector, in random order; needs a C compiler
 .PHONY: race

@@ -22,8 +22,12 @@ import (
 )
 
 // keepAccepted is how long the journal remembers jobs that are done with, in
-// case a controller that lost its store sends one again.
-const keepAccepted = 7 * 24 * time.Hour
+// case a controller that lost its store sends one again; it looks for older
+// ones when it starts and then so often.
+const (
+	keepAccepted = 7 * 24 * time.Hour
+	forgetEvery  = time.Hour
+)
 
 // Reacher opens the way to a target. Its transports may be shared; closing is
 // the Reacher's business.
@@ -138,7 +142,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer a.wait.Wait()
 	defer stop(errStopping)
 	defer context.AfterFunc(ctx, func() { stop(errStopping) })()
+	a.forgetOldJobs(ctx)
 	a.recover(ctx)
+	a.wait.Go(func() { a.keepForgetting(ctx) })
 	// Reconnection: nearly at once the first time, then with full jitter up to
 	// the bound, so that ten thousand agents do not come back in the same second.
 	pause := a.Timing.FirstRetry
@@ -157,6 +163,28 @@ func (a *Agent) Run(ctx context.Context) error {
 			return nil
 		}
 		pause = min(2*pause, a.Timing.MaxRetry)
+	}
+}
+
+// keepForgetting lets the journal of an agent that runs for years not grow.
+func (a *Agent) keepForgetting(ctx context.Context) {
+	tick := time.NewTicker(forgetEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			a.forgetOldJobs(ctx)
+		}
+	}
+}
+
+// forgetOldJobs forgets what a controller has accepted long ago, and nothing
+// that is still to be told.
+func (a *Agent) forgetOldJobs(ctx context.Context) {
+	if _, err := a.Journal.ForgetAccepted(a.Now().Add(-keepAccepted)); err != nil {
+		a.Logger.WarnContext(ctx, "old jobs were not forgotten", slog.Any("reason", err))
 	}
 }
 
@@ -183,9 +211,6 @@ func sleep(ctx context.Context, d time.Duration) bool {
 func (a *Agent) connect(ctx, jobs context.Context, address string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if _, err := a.Journal.ForgetAccepted(a.Now().Add(-keepAccepted)); err != nil {
-		a.Logger.WarnContext(ctx, "old jobs were not forgotten", slog.Any("reason", err))
-	}
 	return job.Connect(ctx, job.ConnectOptions{
 		Address: address, Identity: a.currentIdentity(), Handler: handler{jobs: jobs, a: a}, Dial: a.Dial, Logger: a.Logger,
 		Hello: job.Hello{

@@ -69,6 +69,9 @@ func (t *turn) diagnose(d triage.Decision) error {
 		t.in.Failures, t.in.Stale = 0, true
 		return nil // decided anew, since nobody may reach the host any more
 	}
+	if d.Reason == triage.AgentArrived {
+		t.in.Failures = 0 // the failures were those of an agent that is not there any more
+	}
 	return t.orderDiagnosis()
 }
 
@@ -210,16 +213,16 @@ func (t *turn) escalate(d triage.Decision) error {
 	if d.Detail != "" {
 		reason += ": " + d.Detail
 	}
-	return t.callPerson(actorSelf, string(d.Reason), reason)
+	return t.callPerson(actorSelf, d.Reason, reason)
 }
 
 // callPerson has the bundle written. The one of an earlier call stays until then.
-func (t *turn) callPerson(actor, reason, text string) error {
-	next := &incident.Escalation{Reason: text, At: t.at, Notified: []string{}}
+func (t *turn) callPerson(actor string, reason triage.Reason, text string) error {
+	next := &incident.Escalation{Reason: text, Named: string(reason), At: t.at, Notified: []string{}, NoChannel: t.world.Channels == 0}
 	if last := t.in.Escalation; last != nil {
 		next.Bundle = last.Bundle
 	}
 	t.in.Escalation = next
-	t.in.Note(t.at, actor, incident.EventEscalation, reason, "called a person: "+text, nil)
+	t.in.Note(t.at, actor, incident.EventEscalation, string(reason), next.Told()+": "+text, nil)
 	return t.orderBundle()
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/secondline-ops/secondline/controller/intake"
 	"github.com/secondline-ops/secondline/controller/store"
 	"github.com/secondline-ops/secondline/internal/fault"
+	"github.com/secondline-ops/secondline/internal/redact"
 	"github.com/secondline-ops/secondline/internal/sshsig"
 )
 
@@ -49,6 +50,8 @@ type App struct {
 	pages    http.Handler
 
 	digest, due, bundles, messages bell
+	arrivals                       bell   // an agent may reach what none did
+	calls, ends                    *quota // escalations and resolutions that people are told of one by one
 
 	clockAt time.Time // what the clock said when it was last looked at
 
@@ -84,11 +87,18 @@ func New(ctx context.Context, o Options) (*App, error) {
 	if a.signKey, err = sshsig.OpenKey(filepath.Join(o.DataDir, "bundle-key")); err != nil {
 		return nil, err
 	}
-	a.digest, a.due, a.bundles, a.messages = newBell(), newBell(), newBell(), newBell()
+	a.digest, a.due, a.bundles, a.messages, a.arrivals = newBell(), newBell(), newBell(), newBell(), newBell()
+	a.calls, a.ends = &quota{most: singlyAtMost, within: singlyWithin}, &quota{most: singlyAtMost, within: singlyWithin}
 	a.metrics = newMetrics(a)
+	secrets := redact.New()
 	a.loop = &Reconciler{
 		store: o.Store, world: a.world, now: o.Now,
-		parse: func(b store.Body) ([]incident.Signal, error) { return intake.Read(o.Sources, b) }, decided: a.metrics.decided,
+		parse: func(b store.Body) ([]incident.Signal, error) {
+			signals, err := intake.Read(o.Sources, b)
+			intake.Redact(signals, secrets)
+			return signals, err
+		},
+		decided: a.metrics.decided, unmapped: a.metrics.unmapped.Inc, secrets: secrets,
 		newID: idMaker(o.Now, o.Rand),
 		wake:  a.wake, cancel: a.cancelJob, changed: a.hub.changed, progress: a.hub.progress, logger: o.Logger,
 	}
@@ -100,7 +110,10 @@ func New(ctx context.Context, o Options) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.inbox = intake.NewInbox(intake.Options{Bodies: o.Store, Sources: o.Sources, Now: o.Now, Rand: o.Rand, OnStored: a.digest.ring})
+	a.inbox = intake.NewInbox(intake.Options{Bodies: o.Store, Sources: o.Sources, Now: o.Now, Rand: o.Rand, OnStored: func(r intake.Receipt) {
+		a.metrics.accepted.Add(float64(len(r.Signals)))
+		a.digest.ring()
+	}})
 	if a.pages, err = a.handler(); err != nil {
 		return nil, err
 	}
@@ -171,6 +184,7 @@ func (a *App) Start(ctx context.Context) error {
 	a.run(func() { a.every(work, newBell(), retireEvery, a.retire) })
 	// Agents enrol and are revoked at other controllers, too.
 	a.run(func() { a.every(work, newBell(), enrolledEvery, a.refreshEnrolled) })
+	a.run(func() { a.every(work, a.arrivals, arrivalsEvery, a.reviveUnreached) })
 	if a.agentsAt != nil {
 		a.run(func() { a.report("serve agents", a.server.Serve(a.agentsAt)) })
 		a.undo = append(a.undo, closer{"agents", func(ctx context.Context) error {
@@ -182,6 +196,7 @@ func (a *App) Start(ctx context.Context) error {
 	if a.http != nil {
 		a.serveHTTP(a.pages)
 	}
+	a.warnUnheard(ctx)
 	a.o.Logger.InfoContext(ctx, "controller started", slog.String("people", a.Addr()), slog.String("agents", a.AgentAddr()), slog.String("version", a.o.Version))
 	return nil
 }
@@ -242,13 +257,22 @@ func (a *App) Reload(ctx context.Context) error {
 	}
 	a.settings.Store(&next)
 	a.due.ring()
+	a.warnUnheard(ctx)
+	a.arrivals.ring() // the inventory may name another agent for a host
 	a.o.Logger.InfoContext(ctx, "settings were read again", slog.Int("entities", next.Inventory.Len()))
 	return nil
 }
 
+// warnUnheard says at once what would else come out in the first bad night.
+func (a *App) warnUnheard(ctx context.Context) {
+	if len(a.settings.Load().Channels) == 0 {
+		a.o.Logger.WarnContext(ctx, "no channel to people is configured (notify:); nobody will be called")
+	}
+}
+
 func (a *App) world() World {
 	s := a.settings.Load()
-	return World{Inventory: s.Inventory, Catalogue: s.Catalogue, Policy: s.Policy, Enrolled: a.isEnrolled}
+	return World{Inventory: s.Inventory, Catalogue: s.Catalogue, Policy: s.Policy, Enrolled: a.isEnrolled, Channels: len(s.Channels)}
 }
 
 func (a *App) isEnrolled(agent string) bool { return (*a.enrolled.Load())[agent] }
@@ -260,9 +284,13 @@ func (a *App) refreshEnrolled(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list agents: %w", err)
 	}
+	before := a.enrolled.Load()
 	names := map[string]bool{}
 	for _, ag := range list {
 		names[ag.ID] = ag.RevokedAt.IsZero()
+		if names[ag.ID] && before != nil && !(*before)[ag.ID] {
+			a.arrivals.ring()
+		}
 	}
 	a.enrolled.Store(&names)
 	return nil

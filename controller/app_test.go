@@ -147,6 +147,9 @@ func (s *served) closedLabels() {
 	for _, st := range incident.Statuses() {
 		closed[string(st)] = true
 	}
+	for _, r := range refusals() {
+		closed[string(r)] = true
+	}
 	seen := 0
 	for _, family := range families {
 		if !strings.HasPrefix(family.GetName(), "secondline_") {
@@ -161,7 +164,7 @@ func (s *served) closedLabels() {
 			}
 		}
 	}
-	if want := len(triage.Reasons()) + len(incident.Statuses()) + 3; seen != want {
+	if want := len(triage.Reasons()) + len(incident.Statuses()) + len(refusals()) + 3; seen != want {
 		s.Errorf("%d label values, want %d", seen, want)
 	}
 }

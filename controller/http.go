@@ -35,9 +35,10 @@ func (a *App) handler() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return api.New(api.Options{
+	server := api.New(api.Options{
 		Service: s, Keeper: keeper, Intake: intake.Handler(a.inbox), Metrics: a.metrics.handler(), Pages: pages, Now: a.o.Now, Logger: a.o.Logger,
-	}), nil
+	})
+	return countRefusals(server, a.metrics.deliveryRefused), nil
 }
 
 func (a *App) serveHTTP(handler http.Handler) {
@@ -114,6 +115,9 @@ func (s service) BundlePath(ctx context.Context, ref string) (string, error) {
 	in, err := s.o.Store.FindIncident(ctx, ref)
 	if err != nil {
 		return "", err
+	}
+	if e := in.Escalation; e != nil && e.Bundle == "" && e.Together {
+		return s.bundleOnDemand(ctx, in)
 	}
 	if in.Escalation == nil || in.Escalation.Bundle == "" {
 		return "", fault.New(fault.NotFound, "incident %d has no bundle", in.Number).WithHint("one is written when it is escalated: secondline incident escalate %d", in.Number)

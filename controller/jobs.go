@@ -141,6 +141,7 @@ const (
 	kindApprovalWanted = "approval_wanted"
 	kindResolved       = "resolved"
 	kindEscalated      = "escalated"
+	kindStorm          = "storm"
 )
 
 // tell orders a message to every configured channel. key makes the same

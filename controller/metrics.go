@@ -19,6 +19,9 @@ type metrics struct {
 	registry     *prometheus.Registry
 	decisions    *prometheus.CounterVec
 	agentRefused prometheus.Counter
+	accepted     prometheus.Counter
+	unmapped     prometheus.Counter
+	refused      *prometheus.CounterVec
 }
 
 // scrapeWithin bounds what one scrape may ask of the store.
@@ -34,15 +37,29 @@ func newMetrics(a *App) *metrics {
 			Name: "secondline_agent_refused_total", Help: "Messages of agents that were not entitled to what they sent.",
 		}),
 	}
+	m.accepted = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "secondline_signals_accepted_total", Help: "Signals in deliveries that were stored.",
+	})
+	m.unmapped = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "secondline_bodies_unmapped_total", Help: "Deliveries that could not be read or decided and were set aside.",
+	})
+	m.refused = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "secondline_deliveries_refused_total", Help: "Deliveries of signals that were not accepted, by reason.",
+	}, []string{"reason"})
+	for _, r := range refusals() {
+		m.refused.WithLabelValues(string(r))
+	}
 	for _, r := range triage.Reasons() {
 		m.decisions.WithLabelValues(string(r))
 	}
-	m.registry.MustRegister(m.decisions, m.agentRefused, state{a},
+	m.registry.MustRegister(m.decisions, m.agentRefused, m.accepted, m.unmapped, m.refused, state{a},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
 func (m *metrics) decided(reason triage.Reason) { m.decisions.WithLabelValues(string(reason)).Inc() }
+
+func (m *metrics) deliveryRefused(why refusal) { m.refused.WithLabelValues(string(why)).Inc() }
 
 func (m *metrics) handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
@@ -65,11 +82,21 @@ func agentsDesc() *prometheus.Desc {
 	return prometheus.NewDesc("secondline_agents_connected", "Agents with an open stream to this controller.", nil, nil)
 }
 
+func pendingDesc() *prometheus.Desc {
+	return prometheus.NewDesc("secondline_bodies_pending", "Deliveries that are stored and not decided yet.", nil, nil)
+}
+
+func pendingAgeDesc() *prometheus.Desc {
+	return prometheus.NewDesc("secondline_bodies_pending_oldest_seconds", "How long the oldest undecided delivery has been waiting; 0 when there is none.", nil, nil)
+}
+
 // Describe implements prometheus.Collector.
 func (state) Describe(ch chan<- *prometheus.Desc) {
 	ch <- incidentsDesc()
 	ch <- jobsDesc()
 	ch <- agentsDesc()
+	ch <- pendingDesc()
+	ch <- pendingAgeDesc()
 }
 
 // Collect implements prometheus.Collector.
@@ -77,6 +104,7 @@ func (s state) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeWithin)
 	defer cancel()
 	ch <- prometheus.MustNewConstMetric(agentsDesc(), prometheus.GaugeValue, float64(len(s.a.agents.Connected())))
+	s.collectPending(ctx, ch)
 	counts, err := s.a.o.Store.CountIncidents(ctx)
 	if err != nil {
 		ch <- prometheus.NewInvalidMetric(incidentsDesc(), err)
@@ -93,4 +121,18 @@ func (s state) Collect(ch chan<- prometheus.Metric) {
 	for _, queue := range []string{"agent", queueBundle, queueNotify} {
 		ch <- prometheus.MustNewConstMetric(jobsDesc(), prometheus.GaugeValue, float64(jobs[queue]), queue)
 	}
+}
+
+func (s state) collectPending(ctx context.Context, ch chan<- prometheus.Metric) {
+	n, oldest, err := s.a.o.Store.CountPendingBodies(ctx)
+	if err != nil {
+		ch <- prometheus.NewInvalidMetric(pendingDesc(), err)
+		return
+	}
+	age := 0.0
+	if n > 0 {
+		age = max(0, s.a.o.Now().Sub(oldest).Seconds())
+	}
+	ch <- prometheus.MustNewConstMetric(pendingDesc(), prometheus.GaugeValue, float64(n))
+	ch <- prometheus.MustNewConstMetric(pendingAgeDesc(), prometheus.GaugeValue, age)
 }

@@ -87,9 +87,12 @@ func (a *App) noteProblem(ctx context.Context, j store.Job, problem error) error
 
 // writeBundles writes the bundles of escalated incidents, and then orders the
 // messages that carry them. A bundle that cannot be written does not keep the
-// message from going out.
+// message from going out. In a storm there are neither, but one message for all.
 func (a *App) writeBundles(ctx context.Context) error {
 	return a.drainQueue(ctx, queueBundle, func(ctx context.Context, j store.Job) error {
+		if j.Attempts <= 1 && !a.calls.admit(a.o.Now()) { // one that was begun is finished as it was begun
+			return a.loop.update(ctx, j.Incident, func(t *turn) error { return t.together("people are told, and the bundle is written when asked for,") })
+		}
 		name, berr := a.writeBundle(ctx, j.Incident)
 		return a.loop.update(ctx, j.Incident, func(t *turn) error {
 			if e := t.in.Escalation; e != nil {
@@ -144,7 +147,15 @@ func (a *App) sendMessages(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if j.Kind == kindResolved && j.Attempts <= 1 && !a.ends.admit(a.o.Now()) {
+			return a.loop.update(ctx, j.Incident, func(t *turn) error { return t.together("people are told of the end") })
+		}
 		message := escalation.Compose(in, escalation.Kind(j.Kind), a.o.BaseURL)
+		if j.Kind == kindStorm {
+			if message, err = a.composeStorm(ctx, in); err != nil {
+				return err
+			}
+		}
 		message.ID = j.ID
 		if in.Escalation != nil && in.Escalation.Bundle != "" && j.Kind == kindEscalated {
 			message.Attachment = filepath.Join(a.bundleDir(), in.Escalation.Bundle)

@@ -2,7 +2,9 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/secondline-ops/secondline/controller/api"
 	"github.com/secondline-ops/secondline/controller/incident"
@@ -10,6 +12,7 @@ import (
 	"github.com/secondline-ops/secondline/controller/store"
 	"github.com/secondline-ops/secondline/internal/entity"
 	"github.com/secondline-ops/secondline/internal/fault"
+	"github.com/secondline-ops/secondline/internal/yamlx"
 	"github.com/secondline-ops/secondline/runbooks"
 )
 
@@ -125,8 +128,9 @@ func (p People) Note(ctx context.Context, ref, actor, text string) error {
 // Without an incident to belong to, the run gets one of its own.
 func (p People) StartRun(ctx context.Context, req api.RunRequest, actor string) (incidentID, runID string, err error) {
 	world := p.world()
-	if _, ok := world.Catalogue.Runbooks.Find(req.Runbook); !ok {
-		return "", "", fault.New(fault.NotFound, "there is no runbook %q", req.Runbook).WithHint("secondline runbook list")
+	rb, ok := world.Catalogue.Runbooks.Find(req.Runbook)
+	if !ok {
+		return "", "", noRunbook(req.Runbook, world.Catalogue.Runbooks)
 	}
 	host, ok := world.Inventory.Host(req.Target)
 	if !ok {
@@ -135,6 +139,9 @@ func (p People) StartRun(ctx context.Context, req api.RunRequest, actor string) 
 	inputs := req.Inputs
 	if inputs == nil {
 		inputs = map[string]string{}
+	}
+	if err := refuseInputs(rb, inputs, host); err != nil {
+		return "", "", err
 	}
 	run := incident.Run{
 		ID: "run-" + p.newID(), Runbook: req.Runbook, Target: host.ID, Inputs: inputs, RequestedBy: actor,
@@ -149,6 +156,40 @@ func (p People) StartRun(ctx context.Context, req api.RunRequest, actor string) 
 	}
 	id := "inc-" + p.newID()
 	return id, run.ID, p.openForRun(ctx, id, host, run, actor)
+}
+
+func noRunbook(name string, catalogue *runbooks.Catalogue) error {
+	var names []string
+	for _, rb := range catalogue.All() {
+		names = append(names, rb.Name)
+	}
+	hint := "see: secondline runbook list; a file of your own counts once the controller was started with its folder (--runbooks), and has read it since (SIGHUP, or a restart)"
+	if near := yamlx.Suggest(name, names); near != "" {
+		hint = fmt.Sprintf("did you mean %q? else ", near) + hint
+	}
+	return fault.New(fault.NotFound, "there is no runbook %q", name).WithHint("%s", hint)
+}
+
+// refuseInputs says what the agent would say of the inputs, before there is a
+// run: a person's wrong call is no failed run. Each mistake has its line.
+func refuseInputs(rb *runbooks.Runbook, given map[string]string, host entity.Entity) error {
+	_, _, err := runbooks.BindInputs(rb, given, runbooks.FromVars(nil, host, host))
+	if err == nil {
+		return nil
+	}
+	mistakes := []error{err}
+	if list, ok := err.(interface{ Unwrap() []error }); ok {
+		mistakes = list.Unwrap()
+	}
+	var text strings.Builder
+	for _, m := range mistakes {
+		text.WriteString("\n  " + m.Error())
+		if f, ok := errors.AsType[*fault.Error](m); ok && f.Hint != "" {
+			text.WriteString("; " + f.Hint)
+		}
+	}
+	return fault.New(fault.Invalid, "runbook %s cannot be asked for in this way:%s", rb.Name, text.String()).
+		WithField("inputs").WithHint("give each as --input NAME=VALUE; what it takes: secondline runbook show %s", rb.Name)
 }
 
 func (p People) openForRun(ctx context.Context, id string, host entity.Entity, run incident.Run, actor string) error {

@@ -13,6 +13,7 @@ import (
 	"github.com/secondline-ops/secondline/controller/store"
 	"github.com/secondline-ops/secondline/controller/triage"
 	"github.com/secondline-ops/secondline/internal/fault"
+	"github.com/secondline-ops/secondline/internal/redact"
 )
 
 // maxMoves bounds how many decisions one Step may take. An incident that needs
@@ -36,7 +37,9 @@ type Reconciler struct {
 	cancel   func(agent, jobID, reason string)
 	changed  func(incident string)
 	decided  func(triage.Reason)
+	unmapped func() // a body was set aside
 	progress func(e job.Event)
+	secrets  *redact.Redactor
 	logger   *slog.Logger
 }
 
@@ -47,6 +50,7 @@ type World struct {
 	Policy    triage.Policy
 	// Enrolled reports whether an agent of the name may be given work.
 	Enrolled func(agent string) bool
+	Channels int // how many there are to reach people by
 }
 
 // Step moves the incident as far as it goes by itself.
@@ -152,20 +156,21 @@ func (t *turn) decide() (triage.Decision, error) {
 }
 
 func (t *turn) situation() triage.Situation {
-	_, reachable := t.agent()
+	_, reachable := t.world.agentOf(t.in.Entity)
 	return triage.Situation{
 		Incident: t.in, HasAgent: reachable, Catalogue: t.world.Catalogue, Policy: t.world.Policy, Now: t.at,
 	}
 }
 
-// agent returns the agent that reaches the incident's host, if it is enrolled.
-func (t *turn) agent() (string, bool) {
-	host, ok := t.world.Inventory.Host(t.in.Entity)
+// agentOf returns the agent that reaches the entity's host, and whether it is
+// enrolled.
+func (w World) agentOf(entity string) (name string, enrolled bool) {
+	host, ok := w.Inventory.Host(entity)
 	if !ok {
 		return "", false
 	}
-	name := inventory.AgentFor(host)
-	return name, t.world.Enrolled(name)
+	name = inventory.AgentFor(host)
+	return name, w.Enrolled(name)
 }
 
 // note leaves an event for a decision that says something new.

@@ -132,6 +132,10 @@ func needRequests(causes []*Cause, subject Subject, facts factIndex) []request {
 		for _, object := range objects {
 			wanted = append(wanted, requests(cause.needs, surveyed.about(object))...)
 		}
+		if named := cause.namedBeside(objects, subject); named != nil {
+			_, needs := cause.readFor(cause.holds)
+			wanted = append(wanted, requests(needs, surveyed.about(named))...)
+		}
 	}
 	return wanted
 }

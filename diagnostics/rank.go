@@ -2,9 +2,7 @@ package diagnostics
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/secondline-ops/secondline/internal/expr"
 )
@@ -15,6 +13,7 @@ func Rank(cat *Catalogue, facts []Fact, subject Subject) Diagnosis {
 	index := indexFacts(facts, subject.Entity.ID)
 	var found []weighed
 	gaps := gaps{}
+	alert := newAlertClaim(subject)
 	for _, cause := range cat.All() {
 		if cause.Entity != subject.Entity.Kind {
 			continue
@@ -22,6 +21,7 @@ func Rank(cat *Catalogue, facts []Fact, subject Subject) Diagnosis {
 		surveyed := newBinding(subject).read(cause.survey, index)
 		gaps.add(surveyed, cause)
 		objects, limit := cause.objects(surveyed)
+		alert.ask(cause, surveyed, objects, index)
 		if limit != "" {
 			gaps[limit] = nil
 		}
@@ -32,6 +32,7 @@ func Rank(cat *Catalogue, facts []Fact, subject Subject) Diagnosis {
 		}
 	}
 	d := conclude(found, gaps.sentences())
+	d.Why = explain(d, alert.doubt(found), facts, gaps)
 	d.Subject = &subject
 	return d
 }
@@ -43,6 +44,7 @@ type weighed struct {
 	named    bool // it names the alert
 	odds     float64
 	holds    expr.Truth // of the symptom
+	symptom  string     // what was asked for holds, for people
 	required expr.Truth // of all required evidence together
 	refuted  expr.Truth // by any refuting evidence
 	proved   bool
@@ -66,7 +68,7 @@ func weigh(cause *Cause, object map[string]string, known *binding, subject Subje
 			Cures: cause.Cures, CauseDigest: cause.Digest,
 		},
 	}
-	w.holds, _, _ = cause.holds.ask(known)
+	w.holds, _, w.symptom = cause.holds.ask(known)
 	w.Explains = w.named || w.holds == expr.True
 	evidence := make([]Evidence, len(cause.Evidence))
 	own := make([]float64, len(cause.Evidence))
@@ -166,7 +168,7 @@ func (w weighed) band() Band {
 	return Unlikely
 }
 
-// conclude shares certainty among the hypotheses, orders them and says why.
+// conclude shares certainty among the hypotheses and orders them.
 func conclude(found []weighed, gaps []string) Diagnosis {
 	odds := make([]float64, len(found))
 	for i, w := range found {
@@ -182,7 +184,6 @@ func conclude(found []weighed, gaps []string) Diagnosis {
 		d.Hypotheses = append(d.Hypotheses, w.Hypothesis)
 	}
 	d.Unknown = len(found) == 0 || !d.Hypotheses[0].Band.atLeastLikely()
-	d.Why = explain(d)
 	return d
 }
 
@@ -241,41 +242,4 @@ func rootOf(all []weighed, i int) int {
 	return slices.IndexFunc(all, func(o weighed) bool {
 		return o.Band.rank() <= all[i].Band.rank() && o.Cause != all[i].Cause && slices.Contains(o.cause.Explains, all[i].Cause)
 	})
-}
-
-// explain is the one sentence of a diagnosis.
-func explain(d Diagnosis) string {
-	if len(d.Hypotheses) == 0 {
-		return unknownBecause("no cause of the catalogue has anything to be about here", d)
-	}
-	top := d.Hypotheses[0]
-	name := top.Cause
-	if object := objectText(top.Object); object != "" {
-		name += " (" + object + ")"
-	}
-	if d.Unknown {
-		return unknownBecause(fmt.Sprintf("nothing is at least likely; the nearest is %s, %s", name, top.Band), d)
-	}
-	if top.Band == Confirmed {
-		i := slices.IndexFunc(top.For, func(e Evidence) bool { return e.Role == Proof })
-		return fmt.Sprintf("%s is confirmed: %s", name, top.For[i].Text)
-	}
-	reasons := []string{}
-	for _, e := range top.For {
-		if e.Weight > 0 {
-			reasons = append(reasons, e.Text)
-		}
-	}
-	return fmt.Sprintf("%s is likely: %s", name, strings.Join(reasons, "; "))
-}
-
-func unknownBecause(why string, d Diagnosis) string {
-	if n := len(d.NotLookedAt); n > 0 {
-		things := "things"
-		if n == 1 {
-			things = "thing"
-		}
-		return fmt.Sprintf("%s; %d %s could not be looked at", why, n, things)
-	}
-	return why
 }

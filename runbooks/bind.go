@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/secondline-ops/secondline/internal/entity"
 	"github.com/secondline-ops/secondline/internal/expr"
 	"github.com/secondline-ops/secondline/internal/fault"
 )
@@ -41,6 +42,20 @@ func BindInputs(rb *Runbook, given map[string]string, vars map[string]any) (valu
 		return nil, nil, errors.Join(errs...)
 	}
 	return values, shown, nil
+}
+
+// FromVars are the vars of BindInputs. hypothesis is nil when a person asks for
+// the run without one; an input that comes from it must then be given.
+func FromVars(hypothesis map[string]any, about, target entity.Entity) map[string]any {
+	vars := map[string]any{
+		VarHypothesis: hypothesis,
+		VarEntity:     about.Vars(),
+		VarTarget:     map[string]any{"id": target.ID, "address": target.Address, "user": target.User},
+	}
+	if hypothesis == nil {
+		vars[VarHypothesis] = expr.Unknown{Why: "no diagnosis led to this run, so it must be given"}
+	}
+	return vars
 }
 
 func refuseUnknown(rb *Runbook, given map[string]string) []error {

@@ -27,7 +27,7 @@ type Catalogue struct {
 // half a catalogue would act differently from the one that was reviewed.
 func LoadCatalogue(fsys fs.FS, o ParseOptions) (*Catalogue, error) {
 	c := &Catalogue{byName: map[string]*Runbook{}}
-	files, err := listFiles(fsys)
+	files, err := ListFiles(fsys)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,8 @@ func (c *Catalogue) add(rb *Runbook) error {
 	return nil
 }
 
-func listFiles(fsys fs.FS) ([]string, error) {
+// ListFiles returns the files that LoadCatalogue reads, by their names in fsys.
+func ListFiles(fsys fs.FS) ([]string, error) {
 	var files []string
 	err := fs.WalkDir(fsys, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {

@@ -24,7 +24,8 @@ type Decoder interface {
 // Decoded is what an action says about one step that uses it.
 type Decoded struct {
 	With             any    // the action's own form; becomes Step.With
-	Effect           Effect // the least effect of this use, which the step may raise and not lower; "" leaves it to the step, whose default is Write
+	Effect           Effect // of this use, which the step may raise and not lower; "" is Write
+	MayOnlyRead      bool   // the one exception: this use surely changes nothing, so that the step may say effect: read
 	OwnVerify        bool   // the action checks its own result, so that the step needs no verify.that
 	OwnUndo          bool   // the action can take its own change back
 	DestroysEvidence bool   // restart, kill, truncate, delete: the step must say what it preserves

@@ -27,7 +27,7 @@ func (runDecoder) Decode(n *yamlx.Node, c *StepContext) (Decoded, error) {
 			return Decoded{}, err
 		}
 	}
-	return Decoded{With: argv}, nil
+	return Decoded{With: argv, MayOnlyRead: OnlyReads(argv)}, nil
 }
 
 type unitDecoder struct{}

@@ -304,6 +304,7 @@ func (p *parser) requirements(list []*yamlx.Node, n *yamlx.Node) {
 	for _, r := range list {
 		var raw struct {
 			That    *yamlx.Node `yaml:"that,required"`
+			Say     string      `yaml:"say"`
 			Because string      `yaml:"because"`
 		}
 		if !p.decode(r, &raw, words{}) {
@@ -313,7 +314,7 @@ func (p *parser) requirements(list []*yamlx.Node, n *yamlx.Node) {
 			p.fail(r, RulePrecheck, "because is missing, the sentence for people when the precondition is false")
 		}
 		if that, ok := p.condition(raw.That, ScopeCondition); ok {
-			p.rb.Require = append(p.rb.Require, Requirement{That: that, Because: raw.Because})
+			p.rb.Require = append(p.rb.Require, Requirement{That: that, Say: raw.Say, Because: raw.Because})
 		}
 	}
 }

@@ -208,8 +208,15 @@ func (p *parser) effect(s *Step, n *yamlx.Node, d Decoded) {
 	switch {
 	case declared < 0:
 		p.unknown(n, RuleForm, "effect", text, effects)
-	case declared < slices.Index(effects, string(d.Effect)):
-		p.fail(n, RulePerson, "effect is %s, but %s is of effect %s", text, s.Action, d.Effect)
+	case d.MayOnlyRead && text == string(Read):
+		s.Effect = Read
+	case declared < slices.Index(effects, string(s.Effect)):
+		unless := ""
+		if s.Action == actionRun && text == string(Read) {
+			unless = "; it only reads with one of " + strings.Join(Readers(), ", ")
+		}
+		p.fail(n, RulePerson, "effect is %s, but %s is of effect %s%s", text, s.Action, s.Effect, unless)
+		s.Effect = Effect(text) // refused by now: the other rules need not say the same in other words
 	default:
 		s.Effect = Effect(text)
 	}

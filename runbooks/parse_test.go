@@ -195,6 +195,9 @@ func TestMoreMistakes(t *testing.T) {
 		{"[open-files, log-tail]", "[]", RulePreserve, "preserves nothing"},
 		{"[open-files, log-tail]", "[journal, journal]", RulePreserve, "twice"},
 		{"repeat: {ask: used.used_percent < inputs.limit}", "repeat: often", RuleRepeat, "often"},
+		{"{id: look, effect: read, run: [uptime]}", "{id: look, effect: read, run: [touch, /tmp/x]}", RulePerson, "effect is read, but run is of effect write; it only reads with one of df, "},
+		{"{id: look, effect: read, run: [uptime]}", "{id: look, effect: read, run: [/tmp/uptime]}", RulePerson, "only reads with one of"},
+		{"{id: look, effect: read, run: [uptime]}", "{id: look, effect: read, run: [sudo, uptime]}", RulePerson, "effect is read"},
 		{"{id: look, effect: read, run: [uptime]}", "{id: look, effect: read, run: [uptime], verify: {hold: 1s}}", RuleVerified, "needs that"},
 		{"\"disk/${inputs.mount}\"", "\"disk/${inputs.nothing}\"", RuleExpression, "nothing"},
 		{"default: 90, max: 99", "default: 90, max: much", RuleInputs, "max"},
@@ -269,6 +272,14 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+func TestARefusedEffectSaysWhere(t *testing.T) {
+	t.Parallel()
+	_, err := Parse("x.yaml", []byte(strings.Replace(whole, "run: [uptime]", "run: [touch, /tmp/x]", 1)), testOptions())
+	if err == nil || !strings.Contains(err.Error(), "x.yaml:29:26: effect is read") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestAListInputStandsAloneOrNotAtAll(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -289,7 +300,8 @@ func TestAListInputStandsAloneOrNotAtAll(t *testing.T) {
 	} {
 		text := "apiVersion: secondline/v1\nkind: Runbook\nmetadata: {name: x, title: X}\nspec:\n" +
 			"  inputs: {start: {type: argv, from: 'entity.processes[0].start'}}\n" +
-			"  steps:\n    - {id: look, effect: read, run: " + c.argv + "}\n"
+			"  probes: {used: {probe: disk.usage, with: {mount: /}}}\n" +
+			"  steps:\n    - {id: act, run: " + c.argv + ", verify: {that: used.used_percent < 90}, undo: none}\n"
 		_, err := Parse("x.yaml", []byte(text), testOptions())
 		if (err == nil) != c.good {
 			t.Errorf("%s: %v", c.argv, err)

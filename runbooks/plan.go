@@ -1,6 +1,7 @@
 package runbooks
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/secondline-ops/secondline/internal/expr"
@@ -52,9 +53,40 @@ type Plan struct {
 // Precondition is one `require` of a runbook with its outcome on the target.
 type Precondition struct {
 	That    string     `json:"that"`
-	Because string     `json:"because"`
+	Say     string     `json:"say,omitempty"` // for people when it is true; "" shows That
+	Because string     `json:"because"`       // for people when it is false: why that refuses
 	Truth   expr.Truth `json:"truth"`
-	Why     string     `json:"why,omitempty"`
+	Why     string     `json:"why,omitempty"`    // That with its truth and the values behind it
+	Values  string     `json:"values,omitempty"` // the values alone; "" in what was stored before they were told apart
+}
+
+// Answer is the outcome in a word for people.
+func (c Precondition) Answer() string {
+	switch c.Truth {
+	case expr.True:
+		return "yes"
+	case expr.False:
+		return "no"
+	case expr.CannotTell:
+	}
+	return "cannot tell"
+}
+
+// Sentence says what was found, for people. Because is said of a refusal only:
+// beside a requirement that holds it would say the opposite of what is so.
+func (c Precondition) Sentence() string {
+	text, values := cmp.Or(c.Why, c.That), ""
+	switch c.Truth {
+	case expr.True:
+		text, values = cmp.Or(c.Say, c.That), c.Values
+	case expr.False:
+		text, values = cmp.Or(c.Because, c.That), cmp.Or(c.Values, c.Why)
+	case expr.CannotTell:
+	}
+	if values == "" {
+		return text
+	}
+	return text + " (" + values + ")"
 }
 
 // PlannedStep is one step as it would run now.

@@ -42,11 +42,7 @@ func (p Plan) Render() string {
 }
 
 func renderPrecondition(b *strings.Builder, c Precondition) {
-	fmt.Fprintf(b, "  require   %s: %s", oneLine(c.That), strings.ReplaceAll(oneLine(string(c.Truth)), "_", " "))
-	if c.Why != "" {
-		fmt.Fprintf(b, " (%s)", oneLine(c.Why))
-	}
-	b.WriteByte('\n')
+	fmt.Fprintf(b, "  require   %s: %s\n", oneLine(c.Answer()), oneLine(c.Sentence()))
 }
 
 func renderStep(b *strings.Builder, n int, s PlannedStep) {

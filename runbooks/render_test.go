@@ -15,6 +15,7 @@ func TestRender(t *testing.T) {
 	p := testPlan()
 	p.Steps = append(p.Steps, PlannedStep{ID: "later", Action: "unit", Effect: Write, Skipped: "if is false"})
 	p.Refused, p.Digest = "the symptom is gone", "sha256:abc"
+	p.Preconditions[0].Say, p.Preconditions[0].Values = "the filesystem is nearly full", "used 91 %"
 	want := `free-space: Free space
   target    db1
   effect    write, autonomy at most auto
@@ -22,7 +23,7 @@ func TestRender(t *testing.T) {
   input     limit = 85
   input     mount = /var
   locks     db1
-  require   used > 85: true (used 91 %)
+  require   yes: the filesystem is nearly full (used 91 %)
 
 1. rotate (run, write)
    run       logrotate /etc/x
@@ -42,6 +43,51 @@ plan sha256:abc
 `
 	if diff := cmp.Diff(want, p.Render()); diff != "" {
 		t.Errorf("rendered (-want +got):\n%s", diff)
+	}
+}
+
+// What a refusal would say must not stand beside a requirement that holds.
+func TestRequirementSaysWhatIsSo(t *testing.T) {
+	t.Parallel()
+	base := Precondition{That: "dir.bytes > inputs.budget", Because: "the directory is within its budget"}
+	for name, c := range map[string]struct {
+		edit func(*Precondition)
+		want string
+	}{
+		"it holds": {
+			func(c *Precondition) {
+				c.Truth, c.Say, c.Values = expr.True, "the directory is over its budget", "dir.bytes = 6.0 MiB"
+			},
+			"yes: the directory is over its budget (dir.bytes = 6.0 MiB)",
+		},
+		"it holds, and has no sentence": {
+			func(c *Precondition) { c.Truth, c.Values = expr.True, "dir.bytes = 6.0 MiB" }, "yes: dir.bytes > inputs.budget (dir.bytes = 6.0 MiB)",
+		},
+		"it was stored without its values": {
+			func(c *Precondition) { c.Truth, c.Why = expr.True, "dir.bytes > inputs.budget is true" }, "yes: dir.bytes > inputs.budget",
+		},
+		"it does not hold": {
+			func(c *Precondition) {
+				c.Truth, c.Say, c.Values = expr.False, "the directory is over its budget", "dir.bytes = 1.0 MiB"
+			},
+			"no: the directory is within its budget (dir.bytes = 1.0 MiB)",
+		},
+		"it cannot be told": {
+			func(c *Precondition) {
+				c.Truth, c.Why = expr.CannotTell, "dir.bytes > inputs.budget cannot be told: denied"
+			},
+			"cannot tell: dir.bytes > inputs.budget cannot be told: denied",
+		},
+		"a truth that is none": {func(c *Precondition) { c.Truth = "perhaps" }, "cannot tell: dir.bytes > inputs.budget"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			one := base
+			c.edit(&one)
+			if got := one.Answer() + ": " + one.Sentence(); got != c.want {
+				t.Errorf("got  %s\nwant %s", got, c.want)
+			}
+		})
 	}
 }
 

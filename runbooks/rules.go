@@ -45,7 +45,11 @@ undo: either {run: [...]}, or none, so that nobody has to guess. Actions that ta
 	case RulePerson:
 		text = `What cannot be taken back is decided by a person.
 A runbook with a step of effect irreversible has an autonomy of approve or less, whatever was earned.
-A step cannot declare a weaker effect than its action has.`
+A step cannot declare a weaker effect than its action has. That of run is write; with one of the programs
+` + strings.Join(Readers(), ", ") + ` it may say effect: read, since none of their arguments can write.
+What cleanup deletes is irreversible, unless the inventory declares with a budget of the target that these files may go (the same
+path, no other patterns, keep and min_age not lower): its owner has decided. Only a plan can tell; one that is irreversible waits for
+a person, whatever the runbook's autonomy.`
 	case RuleBounded:
 		text = `Everything ends.
 Every step has a time-out (default 2m, at most 1h), every verification a bound (within, default 1m), the run a deadline (default

@@ -1,11 +1,15 @@
 package runbooks
 
-import "time"
+import (
+	"time"
+
+	"github.com/secondline-ops/secondline/internal/remote"
+)
 
 // Defaults and bounds of the language. Every wait and every size has one.
 const (
 	DefaultStepTimeout  = 2 * time.Minute
-	MaxStepTimeout      = time.Hour
+	MaxStepTimeout      = remote.MaxTimeout // of its command: a longer one would be cut, not run
 	DefaultDeadline     = 30 * time.Minute
 	MaxDeadline         = 24 * time.Hour
 	DefaultVerifyWithin = time.Minute
@@ -78,7 +82,8 @@ type ProbeUse struct {
 // when false or when it cannot be told.
 type Requirement struct {
 	That    string
-	Because string
+	Say     string // for people when it is true; "" shows That
+	Because string // for people when it is false
 }
 
 // Step is one thing that a runbook does.

@@ -37,8 +37,8 @@ type Limits struct {
 	CleanupRoots []string // the only places where files may be deleted by rule
 	Refuse       []string // patterns over "program arg arg": path.Match on each word, from the first
 	AllowReboot  bool
-	MaxJobs      int // at once; 0 means DefaultMaxJobs
-	ReadDeny     []string
+	MaxJobs      int      // at once; 0 means DefaultMaxJobs
+	ReadDeny     []string // patterns of absolute paths (path.Match): neither these nor what is below them
 }
 
 // DefaultMaxJobs keeps an agent light on a sick host.
@@ -103,20 +103,10 @@ func (g gate) Allow(_ context.Context, _ string, cmd remote.Command) error {
 	return g.allowArgv(cmd.Argv)
 }
 
-// allowRead refuses a path that a pattern of ReadDeny matches, or a directory
-// above it. It knows names, not what symbolic links make of them.
-func (g gate) allowRead(name string) error {
-	for _, pattern := range g.l.ReadDeny {
-		for at := path.Clean(name); at != "/" && at != "."; at = path.Dir(at) {
-			if ok, _ := path.Match(pattern, at); ok {
-				return refuse("read_deny", "%s may not be read", name)
-			}
-		}
-	}
-	return nil
-}
-
 func (g gate) allowArgv(argv []string) error {
+	if err := g.allowReads(argv); err != nil {
+		return err
+	}
 	argv = unwrap(argv)
 	if len(argv) == 0 {
 		return nil
@@ -128,13 +118,6 @@ func (g gate) allowArgv(argv []string) error {
 	for _, p := range patterns {
 		if matches(p, argv) {
 			return refuse("refuse", "%q is on this agent's list of commands that it never runs", p)
-		}
-	}
-	for _, a := range argv[1:] {
-		if strings.HasPrefix(a, "/") {
-			if err := g.allowRead(a); err != nil {
-				return err
-			}
 		}
 	}
 	switch program := path.Base(argv[0]); {
@@ -174,22 +157,27 @@ func (g gate) allowRemoval(args []string) error {
 // allowFind keeps a find that deletes inside the clean-up roots, and refuses one
 // that runs other programs.
 func (g gate) allowFind(args []string) error {
-	for len(args) > 0 && (args[0] == "-P" || args[0] == "-H" || args[0] == "-L") {
-		args = args[1:]
-	}
-	deletes := false
+	deletes, elsewhere := false, ""
 	for _, a := range args {
 		switch a {
 		case "-delete":
 			deletes = true
+		case "-L", "-H", "-follow", "-files0-from": // through links, or to where a file says
+			elsewhere = a
 		case "-exec", "-execdir", "-ok", "-okdir":
 			return refuse("refuse", "find never runs other programs")
 		case "-fprint", "-fprint0", "-fprintf", "-fls":
 			return refuse("refuse", "find never writes files")
 		}
 	}
-	if !deletes {
+	switch {
+	case !deletes:
 		return nil
+	case elsewhere != "":
+		return refuse("cleanup_roots", "find with %s may delete anywhere", elsewhere)
+	}
+	for len(args) > 0 && args[0] == "-P" {
+		args = args[1:]
 	}
 	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
 		return refuse("cleanup_roots", "find deletes where nobody said")
@@ -205,10 +193,14 @@ func (g gate) allowFind(args []string) error {
 	return nil
 }
 
+// insideRoots takes only clean paths: behind a link, ".." and a slash at the end
+// lead elsewhere than the text says.
 func (g gate) insideRoots(name string) bool {
-	clean := path.Clean(name)
+	if path.Clean(name) != name {
+		return false
+	}
 	for _, root := range g.l.CleanupRoots {
-		if strings.HasPrefix(clean, strings.TrimSuffix(root, "/")+"/") {
+		if strings.HasPrefix(name, strings.TrimSuffix(root, "/")+"/") {
 			return true
 		}
 	}

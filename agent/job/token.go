@@ -39,7 +39,7 @@ func ParseJoinToken(text string) (JoinToken, error) {
 	body, ok := strings.CutPrefix(strings.TrimSpace(text), tokenPrefix)
 	secret, fp, found := strings.Cut(body, ".")
 	if !ok || !found || len(secret) != 32 || len(fp) != 40 {
-		return JoinToken{}, fault.New(fault.Invalid, "this is not a join token").WithHint("make one on the controller: secondline agents enrol-token")
+		return JoinToken{}, fault.New(fault.Invalid, "this is not a join token").WithHint("make one on the controller: secondline agents enroll-token")
 	}
 	return JoinToken{secret: secret, fingerprint: fp}, nil
 }

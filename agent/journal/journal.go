@@ -239,22 +239,9 @@ func (j *Journal) HighestFence(id string) int64 {
 	return 0
 }
 
-// Forget removes an accepted job. A job that was not accepted stays: Conflict.
-func (j *Journal) Forget(id string) error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	s := j.jobs[id]
-	if s == nil {
-		return nil
-	}
-	if !s.accepted {
-		return fault.New(fault.Conflict, "the report of job %s is not accepted yet", id)
-	}
-	return j.remove(id, s)
-}
-
 // ForgetAccepted removes the jobs that were accepted before the time, and
 // returns how many. Keep them for as long as a controller may send a job again.
+// A job that was not accepted stays for ever.
 func (j *Journal) ForgetAccepted(before time.Time) (int, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -46,12 +46,11 @@ func agentCommand(env *environment) *cobra.Command {
 		Short: "Work on servers for a controller: here, and over SSH",
 		Long: `An agent dials out to its controller; nothing listens on the managed server. It observes until its guard file on this
 host says "mode: act". Enrol it once, then run it; "install" and "remove" do both over SSH.`,
-		Example: `  secondline agent enroll --controller ctl.example:7421 --name web1 --token-file join-token
+		Example: `  secondline agent enroll --controller ctl.example:7421 --token-file join-token
   secondline agent run --controller ctl.example:7421
   secondline agent install --ssh admin@web1 --controller ctl.example:7421`,
 	}
-	cmd.AddCommand(agentEnroll(env), agentRun(env), agentInstall(env), agentRemove(env))
-	return cmd
+	return group(cmd, agentEnroll(env), agentRun(env), agentInstall(env), agentRemove(env))
 }
 
 func agentStateFlag(cmd *cobra.Command, env *environment, into *string) {
@@ -64,11 +63,12 @@ func agentEnroll(env *environment) *cobra.Command {
 		Use:   "enroll",
 		Short: "Exchange a one-time join token for this agent's certificate",
 		Long: `Makes a key on this host, shows the join token to the controller that the token was made on, and keeps the certificate.
-The token names its controller by fingerprint, so it cannot be used up by another one.`,
-		Example: `  secondline agents enrol-token web1                # on the controller
-  secondline agent enroll --controller ctl.example:7421 --name web1 --token-file join-token
-  echo TOKEN | secondline agent enroll --controller ctl.example:7421 --name web1 --token-file -`,
-		Args: cobra.NoArgs,
+The token names its controller by fingerprint, so it cannot be used up by another one. The agent is called what the token was
+made for; a token made without a name needs --name.`,
+		Example: `  secondline agents enroll-token web1 > join-token                # with a token of the controller
+  secondline agent enroll --controller ctl.example:7421 --token-file join-token
+  echo TOKEN | secondline agent enroll --controller ctl.example:7421 --token-file -`,
+		Args: exactly(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			text, err := joinTokenText(env, token, tokenFile)
 			if err != nil {
@@ -77,9 +77,8 @@ The token names its controller by fingerprint, so it cannot be used up by anothe
 			return enroll(cmd.Context(), env, address, name, text, state)
 		},
 	}
-	hostName, _ := os.Hostname()
 	cmd.Flags().StringVar(&address, "controller", "127.0.0.1:7421", "the controller's address for agents")
-	cmd.Flags().StringVar(&name, "name", hostName, "what the agent is called; the id of its host in the inventory")
+	cmd.Flags().StringVar(&name, "name", "", "what the agent is called, the id of its host in the inventory (default: the name that the token was made for)")
 	cmd.Flags().StringVar(&token, "token", "", "the join token (seen by others in the process list; prefer --token-file)")
 	cmd.Flags().StringVar(&tokenFile, "token-file", "", "file with the join token, - for standard input")
 	agentStateFlag(cmd, env, &state)
@@ -103,7 +102,7 @@ func joinTokenText(env *environment, token, file string) (string, error) {
 		}
 		return strings.TrimSpace(string(data)), nil
 	}
-	return "", fault.New(fault.Invalid, "a join token is needed").WithHint("make one on the controller: secondline agents enrol-token NAME")
+	return "", fault.New(fault.Invalid, "a join token is needed").WithHint("make one with \"secondline agents enroll-token NAME\", and give it with --token-file FILE")
 }
 
 func enroll(ctx context.Context, env *environment, address, name, tokenText, state string) error {
@@ -129,15 +128,15 @@ func agentRun(env *environment) *cobra.Command {
 		Short: "Run the agent until it is told to stop",
 		Example: `  secondline agent run --controller ctl.example:7421
   secondline agent run --controller a:7421,b:7421 --guard /etc/secondline/guard.yaml`,
-		Args: cobra.NoArgs,
+		Args: exactly(0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return runAgent(cmd.Context(), env, c) },
 	}
 	home := env.getenv("HOME")
 	f := cmd.Flags()
 	f.StringSliceVar(&c.Controllers, "controller", []string{"127.0.0.1:7421"}, "addresses of controllers, tried in turn")
 	f.StringVar(&c.Guard, "guard", "/etc/secondline/guard.yaml", "this host's hard limits; without the file the agent only observes")
-	f.StringSliceVar(&c.KnownHosts, "known-hosts", []string{filepath.Join(home, ".ssh", "known_hosts"), "/etc/ssh/ssh_known_hosts"}, "host keys of servers reached by SSH")
-	f.StringVar(&c.SSHConfig, "ssh-config", filepath.Join(home, ".ssh", "config"), "SSH configuration: Host, HostName, User, Port, IdentityFile, ProxyJump")
+	knownHostsFlag(f, &c.KnownHosts)
+	f.StringVar(&c.SSHConfig, "ssh-config", filepath.Join(home, ".ssh", "config"), "ssh_config(5) for servers reached by SSH, of which are read: "+sshDirectives)
 	f.StringSliceVar(&c.Identities, "identity", nil, "private keys for servers reached by SSH")
 	f.StringSliceVar(&c.Plugins, "plugin", []string{"tls"}, "bundled plugins to offer")
 	f.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")
@@ -160,6 +159,11 @@ func runAgent(ctx context.Context, env *environment, c agentConfig) error {
 	}
 	for _, what := range keys.Ignored() {
 		logger.WarnContext(ctx, "directive of the SSH configuration is not followed", slog.String("directive", what))
+	}
+	for _, file := range c.Identities { // it may come later
+		if existing(file) == "" {
+			logger.WarnContext(ctx, "there is no such key file", slog.String("identity", file))
+		}
 	}
 	probes, closePlugins, err := agentProbes(ctx, c, logger)
 	if err != nil {

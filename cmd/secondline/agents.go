@@ -36,7 +36,7 @@ func agentsList(env *environment, conn *connection) *cobra.Command {
 
 func showAgents(w io.Writer, list api.AgentList, now time.Time) {
 	if len(list.Agents) == 0 {
-		say(w, "no agents; enrol one: secondline agents enrol-token NAME")
+		say(w, "no agents; put one onto a host: secondline agent install --ssh HOST")
 		return
 	}
 	rows := [][]string{{"AGENT", "HOST", "STATE", "MODE", "VERSION", "SEEN"}}
@@ -56,11 +56,11 @@ func showAgents(w io.Writer, list api.AgentList, now time.Time) {
 func agentsEnrolToken(env *environment, conn *connection) *cobra.Command {
 	var ttl time.Duration
 	cmd := &cobra.Command{
-		Use: "enrol-token [NAME]", Short: "Make a one-time token with which an agent joins", Args: atMostOne(),
+		Use: "enroll-token [NAME]", Aliases: []string{"enrol-token"}, Short: "Make a one-time token with which an agent joins", Args: atMostOne(),
 		Long: `The token is shown once and stored only as a hash. With NAME only an agent of that name can use it; NAME is the id of its
 host in the inventory.`,
-		Example: `  secondline agents enrol-token web1 --ttl 15m > join-token
-  secondline agent enroll --controller ctl.example:7421 --name web1 --token-file join-token    # on web1`,
+		Example: `  secondline agents enroll-token web1 --ttl 15m > join-token
+  secondline agent enroll --controller ctl.example:7421 --token-file join-token    # on web1`,
 	}
 	out := addOutput(cmd)
 	cmd.Flags().DurationVar(&ttl, "ttl", time.Hour, "how long it waits for its use, at most 168h")

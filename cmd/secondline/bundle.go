@@ -18,6 +18,7 @@ import (
 	"github.com/secondline-ops/secondline/controller/bundle"
 	"github.com/secondline-ops/secondline/diagnostics"
 	"github.com/secondline-ops/secondline/internal/fault"
+	"github.com/secondline-ops/secondline/internal/remote"
 	"github.com/secondline-ops/secondline/internal/sshsig"
 )
 
@@ -46,29 +47,92 @@ func bundleFrom(env *environment, path string) (b *bundle.Bundle, err error) {
 }
 
 func bundleShow(env *environment) *cobra.Command {
+	var keyFiles []string
 	cmd := &cobra.Command{
 		Use: "show FILE", Short: "Show the report in a bundle", Args: exactly(1),
-		Long: `Shows what the report says; whether it is so, "bundle verify" says. report.html in the archive is the whole of it.`,
-		Example: `  secondline bundle show incident-12.tar.gz
+		Long: `Shows what the report says, and on top whether it can be relied on: a bundle that "bundle verify" would not pass is shown
+with a warning (on standard error with -o json and -o yaml). Whether it verifies does not change the exit code; ask "bundle
+verify" for that. report.html in the archive is the whole of the report.`,
+		Example: `  secondline bundle show incident-12.tar.gz --key bundle-key.pub
   secondline bundle show incident-12.tar.gz -o json | jq .answer`,
 	}
 	out := addOutput(cmd)
-	cmd.RunE = func(_ *cobra.Command, args []string) error {
+	addKeys(cmd, &keyFiles)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		keys, err := publicKeys(keyFiles)
+		if err != nil {
+			return err
+		}
 		b, err := bundleFrom(env, args[0])
 		if err != nil {
 			return err
 		}
-		data, err := b.File("report.json")
+		report, err := reportIn(b)
 		if err != nil {
 			return err
 		}
-		var r bundle.Report
-		if err := json.Unmarshal(data, &r); err != nil {
-			return fault.Wrap(fault.Invalid, err, "read report.json")
+		result, err := verifyBundle(cmd.Context(), env, b, keys)
+		if err != nil {
+			return err
 		}
-		return out.write(env.stdout, r, func(w io.Writer) { fmt.Fprintln(w, strings.TrimRight(clean(r.Terminal(width(w))), "\n")) })
+		warnings := warningsOf(result, args[0])
+		if out.word != "table" {
+			for _, warning := range warnings {
+				say(env.stderr, "%s", warning)
+			}
+		}
+		return out.write(env.stdout, report, func(w io.Writer) {
+			for _, warning := range warnings {
+				fmt.Fprintln(w, env.paints(w).as(red, oneLine(warning)))
+			}
+			if len(warnings) > 0 {
+				fmt.Fprintln(w)
+			}
+			fmt.Fprintln(w, strings.TrimRight(clean(report.Terminal(width(w))), "\n"))
+		})
 	}
 	return cmd
+}
+
+func reportIn(b *bundle.Bundle) (report bundle.Report, err error) {
+	data, err := b.File("report.json")
+	if err != nil {
+		return report, err
+	}
+	if err := json.Unmarshal(data, &report); err != nil {
+		return report, fault.Wrap(fault.Invalid, err, "read report.json")
+	}
+	return report, nil
+}
+
+// warningsOf is what somebody must know before they read the report in file.
+func warningsOf(r bundle.Result, file string) []string {
+	switch {
+	case !r.Intact():
+		return []string{"This bundle does not verify: " + r.String() + ".", "Do not rely on what it says. What is wrong: secondline bundle verify " + remote.Quote([]string{file})}
+	case !r.Verified():
+		return append([]string{"This bundle is not verified: " + r.String() + "."}, unvouched(r)...)
+	}
+	return nil
+}
+
+// unvouched says why nobody vouches for a bundle that is intact, and what to do.
+func unvouched(r bundle.Result) []string {
+	const where = "--key takes the controller's public key: bundle-key.pub in its data folder. Get it from those who run the controller, not from who sent the bundle."
+	lines := []string{}
+	switch r.Signature {
+	case bundle.SignatureNone:
+		lines = append(lines, "It is not signed: anybody may have made or changed it. What a controller writes is signed; fetch it again with: secondline bundle get N")
+	case bundle.SignatureNoKey:
+		lines = append(lines, "It is signed by "+r.Signer+", and that key was not given. "+where)
+	case bundle.SignatureValid, bundle.SignatureBad:
+		return lines
+	}
+	if len(r.Uncompared) > 0 {
+		return append(lines, fmt.Sprintf("It was written by version %s, this is %s: %s could not be compared, and nothing else vouches for it. Verify it with a key, or with that version.",
+			r.WrittenBy, version, strings.Join(r.Uncompared, ", ")))
+	}
+	return append(lines, "To accept that it only fits itself: secondline bundle verify --unsigned")
 }
 
 // width is how wide w is, if it is a terminal.
@@ -83,18 +147,32 @@ func width(w io.Writer) int {
 
 func bundleVerify(env *environment) *cobra.Command {
 	var keyFiles []string
+	var unsigned bool
 	cmd := &cobra.Command{
-		Use: "verify FILE", Short: "Check a bundle: every digest, every claim, the signature", Args: exactly(1),
-		Long: `Recomputes the digest of each file, understands the raw bytes again and asks every claim of the diagnosis again. --key names
-the public key of the controller that is trusted (bundle-key.pub in its data folder); without it the signature only says that the
-bundle fits itself. With a key, a bundle that is not signed by it fails.
+		Use: "verify FILE", Short: "Check a bundle: the signature, every digest, every word of the report, every claim", Args: exactly(1),
+		Long: `Checks the signature and the digest of each file, makes the report, the plans and the transcripts again of the records in the
+bundle and compares them byte by byte, understands the raw bytes again, and asks every claim of the diagnosis again.
 
-Exit code 0 when everything holds, else 1.`,
-		Example: `  secondline bundle verify incident-12.tar.gz --key bundle-key.pub`,
+--key names the public key of the controller that is trusted: bundle-key.pub in its data folder. Get it from those who run the
+controller, not from who sent the bundle. Everything else shows only that the bundle fits itself, and so can one that somebody
+made up; without a signature by a given key it passes only with --unsigned, which is for bundles of "diagnose --bundle".
+
+A bundle that makes no claim, since no diagnosis was made, passes when it is intact and signed; it says that nothing in it is
+proven. What another version of Secondline wrote is compared in what it says, and not in how that is worded, which is said;
+then only the signature vouches for the words, and --unsigned does not pass it.
+
+Exit code 0 when it holds and is signed by a given key (or --unsigned), 1 when something does not hold, 2 when it cannot be
+read, 4 when it holds and nobody who is trusted signed it.`,
+		Example: `  secondline bundle verify incident-12.tar.gz --key bundle-key.pub
+  secondline bundle verify found.tar.gz --unsigned`,
 	}
 	out := addOutput(cmd)
-	cmd.Flags().StringArrayVar(&keyFiles, "key", nil, "file with OpenSSH public keys (Ed25519) that are trusted; may be given several times")
-	cmd.RunE = func(_ *cobra.Command, args []string) error {
+	addKeys(cmd, &keyFiles)
+	cmd.Flags().BoolVar(&unsigned, "unsigned", false, "ask for no signature: pass whatever fits itself")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if unsigned && len(keyFiles) > 0 {
+			return usageError{fault.New(fault.Invalid, "--key asks for a signature, --unsigned for none").WithHint("give one of them")}
+		}
 		keys, err := publicKeys(keyFiles)
 		if err != nil {
 			return err
@@ -103,22 +181,44 @@ Exit code 0 when everything holds, else 1.`,
 		if err != nil {
 			return err
 		}
-		// Causes of the bundle may ask for probes of plugins.
-		probes, err := declaredProbes(cmd.Context(), bundledPlugins(), env.unusable)
+		result, err := verifyBundle(cmd.Context(), env, b, keys)
 		if err != nil {
 			return err
 		}
-		result := bundle.Verify(b, probes, keys)
-		good := result.Intact() && (len(keys) == 0 || result.Signature == bundle.SignatureValid)
-		if err := out.write(env.stdout, result, func(w io.Writer) { showVerified(w, env.paints(w), result, good) }); err != nil {
+		code := verifiedCode(result, unsigned)
+		if err := out.write(env.stdout, result, func(w io.Writer) { showVerified(w, env.paints(w), result, code) }); err != nil {
 			return err
 		}
-		if !good {
-			return exitCode(fault.ExitFailed)
+		if code != fault.ExitDone {
+			return exitCode(code)
 		}
 		return nil
 	}
 	return cmd
+}
+
+func addKeys(cmd *cobra.Command, files *[]string) {
+	cmd.Flags().StringArrayVar(files, "key", nil, "file with OpenSSH public keys (Ed25519) that are trusted; may be given several times")
+}
+
+func verifyBundle(ctx context.Context, env *environment, b *bundle.Bundle, keys []sshsig.PublicKey) (bundle.Result, error) {
+	// Causes of the bundle may ask for probes of plugins.
+	probes, err := declaredProbes(ctx, bundledPlugins(), env.unusable)
+	if err != nil {
+		return bundle.Result{}, err
+	}
+	return bundle.Verify(b, bundle.Check{Probes: probes, Keys: keys, Version: version}), nil
+}
+
+// verifiedCode is the exit code for what was found.
+func verifiedCode(r bundle.Result, unsigned bool) int {
+	switch {
+	case !r.Intact():
+		return fault.ExitFailed
+	case r.Verified(), unsigned && r.VerifiedUnsigned():
+		return fault.ExitDone
+	}
+	return fault.ExitRefused
 }
 
 func publicKeys(files []string) ([]sshsig.PublicKey, error) {
@@ -145,9 +245,9 @@ func publicKeys(files []string) ([]sshsig.PublicKey, error) {
 	return keys, nil
 }
 
-func showVerified(w io.Writer, p paint, r bundle.Result, good bool) {
+func showVerified(w io.Writer, p paint, r bundle.Result, code int) {
 	colour := red
-	if good {
+	if code == fault.ExitDone {
 		colour = green
 	}
 	fmt.Fprintln(w, p.as(colour, oneLine(r.String())))
@@ -160,6 +260,14 @@ func showVerified(w io.Writer, p paint, r bundle.Result, good bool) {
 	for _, c := range r.Claims {
 		if !c.Holds {
 			say(w, "  does not hold: %s", claimText(c))
+		}
+	}
+	for _, name := range r.Uncompared {
+		say(w, "  not compared, worded by version %s: %s", r.WrittenBy, name)
+	}
+	if code == fault.ExitRefused {
+		for _, line := range unvouched(r) {
+			say(w, "  %s", line)
 		}
 	}
 }

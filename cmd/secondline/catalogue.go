@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -26,12 +25,8 @@ import (
 
 // localCatalogue is what this binary ships, and the folders' own.
 func localCatalogue(causeDirs, runbookDirs []string, probes *diagnostics.ProbeSet) (*controller.Catalogue, error) {
-	for _, dirs := range [][]string{causeDirs, runbookDirs} {
-		for _, dir := range dirs {
-			if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-				return nil, fault.New(fault.NotFound, "there is no folder %s", dir)
-			}
-		}
+	if err := mustBeFolders(slices.Concat(causeDirs, runbookDirs)); err != nil {
+		return nil, err
 	}
 	return controller.LoadCatalogue(controller.CatalogueSource{
 		Causes: append([]fs.FS{causes.FS()}, folders(causeDirs)...), Runbooks: append([]fs.FS{library.FS()}, folders(runbookDirs)...),
@@ -132,50 +127,14 @@ func allProbes(ctx context.Context, names []string, unusable func(why error)) (s
 	return set, h.Close, nil
 }
 
-// linted is what lint found, for programs.
-type linted struct {
-	Files    int            `json:"files"`
-	Mistakes []*yamlx.Error `json:"mistakes"`
-}
-
-// lint checks each file and shows every mistake of all of them. Exit code 1
-// says that there are some.
-func lint(env *environment, out *format, files []string, check func(file string, data []byte) error) error {
-	result := linted{Files: len(files), Mistakes: []*yamlx.Error{}}
-	for _, file := range files {
-		data, err := readInput(env, file)
-		if err != nil {
-			return err
-		}
-		if err := check(file, data); err != nil {
-			found := yamlx.Errors(err)
-			if len(found) == 0 { // it has no place in the file
-				found = []*yamlx.Error{{File: file, Line: 1, Column: 1, Message: err.Error(), Hint: hintOf(err)}}
-			}
-			result.Mistakes = append(result.Mistakes, found...)
-		}
+// notThere says that there is no cause or runbook of the name, and which was
+// probably meant.
+func notThere(what, name string, known []string) error {
+	err := fault.New(fault.NotFound, "there is no %s %q", what, name)
+	if near := yamlx.Suggest(name, known); near != "" {
+		return err.WithHint("did you mean %q?", near)
 	}
-	if err := out.write(env.stdout, result, func(w io.Writer) {
-		for _, e := range result.Mistakes {
-			if _, err := io.WriteString(w, clean(e.Detail())+"\n"); err != nil {
-				return
-			}
-			if e.Rule != "" {
-				say(w, "rule: %s", e.Rule)
-			}
-		}
-		if len(result.Mistakes) == 0 {
-			say(w, "%d files, no mistakes", result.Files)
-			return
-		}
-		say(w, "%d files, %d mistakes", result.Files, len(result.Mistakes))
-	}); err != nil {
-		return err
-	}
-	if len(result.Mistakes) > 0 {
-		return exitCode(fault.ExitFailed)
-	}
-	return nil
+	return err.WithHint("secondline %s list", what)
 }
 
 func hintOf(err error) string {

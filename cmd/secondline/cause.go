@@ -10,7 +10,7 @@ import (
 
 	"github.com/secondline-ops/secondline/controller/api"
 	"github.com/secondline-ops/secondline/diagnostics"
-	"github.com/secondline-ops/secondline/internal/fault"
+	"github.com/secondline-ops/secondline/diagnostics/causes"
 )
 
 func causeCommand(env *environment) *cobra.Command {
@@ -104,7 +104,11 @@ func causeShow(env *environment, conn *connection) *cobra.Command {
 				return out.write(env.stdout, c, func(w io.Writer) { showCause(w, env.paints(w), c) })
 			}
 		}
-		return fault.New(fault.NotFound, "there is no cause %q", args[0]).WithHint("secondline cause list")
+		var known []string
+		for _, c := range list {
+			known = append(known, c.ID)
+		}
+		return notThere("cause", args[0], known)
 	})
 	return cmd
 }
@@ -141,8 +145,8 @@ func showCause(w io.Writer, p paint, c causeSource) {
 
 func causeLint(env *environment) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "lint FILE…", Short: "Check cause files; every mistake with its place", Args: atLeastOne(),
-		Example: `  secondline cause lint causes/*.yaml`,
+		Use: "lint FILE|FOLDER…", Short: "Check cause files; every mistake with its place", Args: atLeastOne(),
+		Example: `  secondline cause lint my-causes`,
 	}
 	out, flags := addOutput(cmd), addLintFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -150,9 +154,24 @@ func causeLint(env *environment) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return lint(env, out, args, func(file string, data []byte) error {
-			_, err := diagnostics.ParseCause(file, data, probes)
+		files, err := filesToLint(args, topFiles)
+		if err != nil {
 			return err
+		}
+		shipped, err := diagnostics.LoadCatalogue(causes.FS(), probes)
+		if err != nil {
+			return err
+		}
+		taken := newNames(env, "cause")
+		for _, c := range shipped.All() {
+			taken.ships(c.ID, c.File, c.Source)
+		}
+		return lint(env, out, files, func(file string, data []byte) error {
+			cause, err := diagnostics.ParseCause(file, data, probes)
+			if err != nil {
+				return err
+			}
+			return taken.add(cause.ID, file, data)
 		})
 	}
 	return cmd

@@ -54,8 +54,8 @@ func holdsWords(holds string) string {
 
 func checkLint(env *environment) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "lint FILE…", Short: "Check health check files; every mistake with its place", Args: atLeastOne(),
-		Example: `  secondline check lint checks/*.yaml`,
+		Use: "lint FILE|FOLDER…", Short: "Check health check files; every mistake with its place", Args: atLeastOne(),
+		Example: `  secondline check lint my-checks`,
 	}
 	out, flags := addOutput(cmd), addLintFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -63,7 +63,11 @@ func checkLint(env *environment) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return lint(env, out, args, func(file string, data []byte) error {
+		files, err := filesToLint(args, topFiles)
+		if err != nil {
+			return err
+		}
+		return lint(env, out, files, func(file string, data []byte) error {
 			check, err := diagnostics.ParseCheck(file, data, probes)
 			if err != nil {
 				return err

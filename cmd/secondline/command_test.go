@@ -204,8 +204,9 @@ func TestIncidentPageIsAnswerFirstAndHarmless(t *testing.T) {
 			Probability: 0.97, Band: "confirmed",
 			For: []diagnostics.Evidence{{Text: "/var is 99 % full" + hostile, Facts: []string{"disk.usage#1"}}}, Cures: []string{"free-space-by-rotation"},
 		}},
-		NotLookedAt: []string{"unit.failed" + hostile},
-		Runs:        []api.Run{{ID: "run-1", Runbook: "free-space-by-rotation", Target: "db1", Status: "awaiting_approval", PlanDigest: "sha256:abc"}},
+		Symptoms:    []api.Symptom{{State: "firing", Title: "DiskFull", Source: "alertmanager", Count: 1}},
+		NotLookedAt: []string{"unit.failed" + hostile}, TruncatedAlerts: 12,
+		Runs: []api.Run{{ID: "run-1", Runbook: "free-space-by-rotation", Target: "db1", Status: "awaiting_approval", PlanDigest: "sha256:abc"}},
 	}
 	var out bytes.Buffer
 	page := incidentPage{Incident: in, now: now, plan: api.PlanView{Run: in.Runs[0], Worst: "2m0s", Needs: "operator", Plan: &runbooks.Plan{
@@ -213,7 +214,7 @@ func TestIncidentPageIsAnswerFirstAndHarmless(t *testing.T) {
 	}}}
 	page.show(&out)
 	text := out.String()
-	for _, want := range []string{"incident 7: ", "awaiting approval", "confirmed", "/var is 99 % full", "[disk.usage#1]", "-/var/log/a", "secondline approve run-1 --plan sha256:abc", "5m00s", "nobody has acknowledged it"} {
+	for _, want := range []string{"incident 7: ", "awaiting approval", "confirmed", "/var is 99 % full", "[disk.usage#1]", "-/var/log/a", "secondline approve run-1 --plan sha256:abc", "5m00s", "nobody has acknowledged it", "left 12 more alerts out"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is missing in:\n%s", want, text)
 		}

@@ -143,10 +143,14 @@ func (c controllerConfig) settings(probes *diagnostics.ProbeSet) (controller.Set
 	if s.Inventory, err = c.inventory(); err != nil {
 		errs = append(errs, err)
 	}
-	s.Catalogue, err = controller.LoadCatalogue(catalogueSource(c.Causes, c.Runbooks, probes))
-	errs = append(errs, err)
-	s.Checks, err = loadChecks(c.Checks, probes)
-	errs = append(errs, err)
+	if err := mustBeFolders(slices.Concat(c.Causes, c.Runbooks, c.Checks)); err != nil {
+		errs = append(errs, err)
+	} else {
+		s.Catalogue, err = controller.LoadCatalogue(catalogueSource(c.Causes, c.Runbooks, probes))
+		errs = append(errs, err)
+		s.Checks, err = loadChecks(c.Checks, probes)
+		errs = append(errs, err)
+	}
 	s.Policy, err = c.Policy.policy()
 	errs = append(errs, err)
 	s.Channels, err = c.Notify.channels()
@@ -194,6 +198,17 @@ func (c controllerConfig) inventory() (*inventory.Inventory, error) {
 	return inventory.Parse(c.Inventory, data)
 }
 
+// mustBeFolders names each that cannot be looked into.
+func mustBeFolders(dirs []string) error {
+	var errs []error
+	for _, dir := range dirs {
+		if _, err := os.ReadDir(dir); err != nil {
+			errs = append(errs, fault.Wrap(fault.NotFound, err, "read the folder %s", dir).WithHint("make it, or correct its name; in a configuration file it is relative to that file"))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 func folders(dirs []string) []fs.FS {
 	var out []fs.FS
 	for _, d := range dirs {
@@ -208,9 +223,6 @@ func loadChecks(dirs []string, probes *diagnostics.ProbeSet) ([]*diagnostics.Che
 	for _, dir := range dirs {
 		files, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
 		errs = append(errs, err)
-		if _, serr := os.Stat(dir); serr != nil {
-			errs = append(errs, fmt.Errorf("read checks: %w", serr))
-		}
 		for _, f := range files {
 			check, err := loadCheck(f, probes)
 			if err != nil {

@@ -142,6 +142,9 @@ func checkConfig(ctx context.Context, env *environment, c controllerConfig) erro
 	}
 	fmt.Fprintf(env.stdout, "configuration is good: %d entities, %d causes, %d runbooks, %d checks, %d channels\n",
 		s.Inventory.Len(), len(s.Catalogue.Causes.All()), len(s.Catalogue.Runbooks.All()), len(s.Checks), len(s.Channels))
+	if len(s.Channels) == 0 {
+		fmt.Fprintln(env.stdout, "no channel to people is configured (notify:): nobody will be called")
+	}
 	return nil
 }
 

@@ -11,8 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/secondline-ops/secondline/controller/api"
-	"github.com/secondline-ops/secondline/controller/bundle"
 	"github.com/secondline-ops/secondline/internal/fault"
+	"github.com/secondline-ops/secondline/internal/remote"
 )
 
 func demoCommand(env *environment) *cobra.Command {
@@ -51,6 +51,7 @@ type demo struct {
 	dir     string
 	house   *house
 	patient *patient
+	told    string // the last thing that was told in full, which is not told again as the reason of what follows
 }
 
 func (d *demo) run(ctx context.Context) (err error) {
@@ -68,7 +69,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, d.house.close(context.WithoutCancel(ctx))) }()
 	d.say.line("patient", "%s, reached over SSH by %s on %s", d.patient.name, d.patient.sshKind(), d.patient.address())
-	d.say.line("page", "http://%s  (token: %s)", d.house.app.Addr(), filepath.Join(d.dir, "controller", "admin-token"))
+	d.say.line("page", "http://%s  (token: %s)", d.house.app.Addr(), d.tokenFile())
 	began := time.Now()
 	if err := d.stories(ctx); err != nil {
 		d.say.fail("the demo did not go as it should: %v", err)
@@ -117,7 +118,7 @@ type story struct {
 func (d *demo) story(ctx context.Context, s story) error {
 	ctx, cancel := context.WithTimeout(ctx, demoWithin)
 	defer cancel()
-	d.say.line("alert", "%s %v, in Alertmanager's format", s.alert, s.labels)
+	d.say.line("alert", "%s (%s), in Alertmanager's format", s.alert, pairText(s.labels))
 	ref, err := d.house.alert(ctx, d.patient.name, s)
 	if err != nil {
 		return err
@@ -133,7 +134,7 @@ func (d *demo) story(ctx context.Context, s story) error {
 		if end.Status != "resolved" || end.Unverified || end.Measured == nil || end.Measured.Gone != "true" {
 			return fault.New(fault.Internal, "incident %d is %s: %s", end.Number, end.Status, end.Resolution)
 		}
-		d.say.good("incident %d resolved: %s", end.Number, end.Resolution)
+		d.say.good("incident %d is resolved", end.Number)
 		return nil
 	}
 	if end.Status != "escalated" {
@@ -141,6 +142,9 @@ func (d *demo) story(ctx context.Context, s story) error {
 	}
 	return d.handOver(ctx, end)
 }
+
+// tokenFile holds the token of the demo's admin.
+func (d *demo) tokenFile() string { return filepath.Join(d.dir, "controller", "admin-token") }
 
 // handOver shows what the third line gets.
 func (d *demo) handOver(ctx context.Context, in api.Incident) error {
@@ -152,17 +156,22 @@ func (d *demo) handOver(ctx context.Context, in api.Incident) error {
 	if err := d.house.fetchBundle(ctx, in, path); err != nil {
 		return err
 	}
-	d.say.good("incident %d handed to a person: %s", in.Number, in.Escalation.Reason)
-	text, verdict, err := judgeBundle(d.env, path, filepath.Join(d.dir, "controller", "bundle-key.pub"))
+	d.say.good("incident %d handed to a person, with this bundle:", in.Number)
+	key := filepath.Join(keep, "bundle-key.pub")
+	if err := copyKey(filepath.Join(d.dir, "controller", "bundle-key.pub"), key); err != nil {
+		return err
+	}
+	text, verdict, err := judgeBundle(d.env, path, key)
 	if err != nil {
 		return err
 	}
-	if !verdict.Intact() || verdict.Signature != bundle.SignatureValid {
+	if !verdict.Verified() {
 		return fault.New(fault.Internal, "the bundle does not hold: %s", verdict)
 	}
 	d.say.text(text)
 	d.say.line("proof", "%s", verdict)
 	d.say.line("bundle", "%s", path)
+	d.say.line("check it", "secondline bundle verify %s", remote.Quote([]string{path, "--key", key}))
 	report := filepath.Join(keep, "report.html")
 	if err := extractReport(d.env, path, report); err != nil {
 		return err

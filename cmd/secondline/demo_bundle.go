@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 
@@ -15,13 +14,9 @@ func judgeBundle(env *environment, path, keyFile string) (summary string, verdic
 	if err != nil {
 		return "", verdict, err
 	}
-	raw, err := b.File("report.json")
+	report, err := reportIn(b)
 	if err != nil {
 		return "", verdict, err
-	}
-	var report bundle.Report
-	if err := json.Unmarshal(raw, &report); err != nil {
-		return "", verdict, fmt.Errorf("read the report: %w", err)
 	}
 	probes, err := builtinProbes()
 	if err != nil {
@@ -31,7 +26,7 @@ func judgeBundle(env *environment, path, keyFile string) (summary string, verdic
 	if err != nil {
 		return "", verdict, err
 	}
-	return report.Terminal(defaultWidth), bundle.Verify(b, probes, keys), nil
+	return report.Terminal(defaultWidth), bundle.Verify(b, bundle.Check{Probes: probes, Keys: keys, Version: version}), nil
 }
 
 // extractReport puts the page of a bundle beside it, to be opened in a browser.
@@ -45,4 +40,13 @@ func extractReport(env *environment, path, to string) error {
 		return err
 	}
 	return os.WriteFile(to, page, 0o600)
+}
+
+// copyKey keeps the public key of the demo's controller, whose folder goes away.
+func copyKey(from, to string) error {
+	key, err := os.ReadFile(from)
+	if err != nil {
+		return fmt.Errorf("keep the key: %w", err)
+	}
+	return os.WriteFile(to, key, 0o600)
 }

@@ -29,6 +29,20 @@ func TestDemoTellsItsThreeStories(t *testing.T) {
 			t.Errorf("it does not say %q", want)
 		}
 	}
+	for _, not := range []string{"map[", "incident 1 is resolved:"} {
+		if strings.Contains(out.String(), not) {
+			t.Errorf("it says %q", not)
+		}
+	}
+	if !regexp.MustCompile(`secondline approve run-\S+ --plan sha256:\S+ --url http://\S+ --token-file \S+admin-token`).MatchString(out.String()) {
+		t.Error("what it says to type for a yes is not whole")
+	}
+	for line := range strings.Lines(out.String()) {
+		const reason = "the symptom was measured gone and stayed gone"
+		if strings.Contains(line, reason) && !strings.HasSuffix(strings.TrimSpace(line), reason) {
+			t.Errorf("it tells again what it has just told: %s", line)
+		}
+	}
 	held := regexp.MustCompile(`(\d+) of (\d+) claims hold`).FindStringSubmatch(out.String())
 	if held == nil || held[1] != held[2] || held[1] == "0" {
 		t.Errorf("claims: %v", held)
@@ -43,5 +57,12 @@ func TestDemoTellsItsThreeStories(t *testing.T) {
 	}
 	if info, err := os.Stat(bundles[0]); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the bundle: %v, %v", info, err)
+	}
+	check := []string{"bundle", "verify", bundles[0], "--key", filepath.Join(filepath.Dir(bundles[0]), "bundle-key.pub")}
+	if !strings.Contains(out.String(), "secondline "+strings.Join(check, " ")) {
+		t.Errorf("it does not say how to check the bundle: secondline %s", strings.Join(check, " "))
+	}
+	if text, _, code := said(t, check...); code != fault.ExitDone || !strings.Contains(text, "signature valid") {
+		t.Errorf("the bundle, when it is checked as told: exit code %d\n%s", code, text)
 	}
 }

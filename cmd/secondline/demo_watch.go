@@ -11,6 +11,7 @@ import (
 
 	"github.com/secondline-ops/secondline/controller/api"
 	"github.com/secondline-ops/secondline/diagnostics"
+	"github.com/secondline-ops/secondline/internal/remote"
 )
 
 // errEnough ends following an incident that has come to its end.
@@ -45,14 +46,31 @@ func (d *demo) show(ctx context.Context, id string, e api.Event) {
 	case "job", "approval", "escalation":
 		d.say.line(e.Kind, "%s", e.Text)
 	case "measurement":
+		d.told = e.Text
 		d.say.line("measured", "%s", e.Text)
 	case "step":
 		d.say.line("step", "%s", e.Text)
 	case "run":
+		d.told = e.Text
 		d.say.line("run", "%s", e.Text)
 	case "status":
-		d.say.status(e.Text)
+		d.say.status(withoutTold(e.Text, d.told))
 	}
+}
+
+// withoutTold takes what was just told off the end of a sentence, which has it
+// as its reason: whole, or without the name that it began with.
+func withoutTold(text, told string) string {
+	if told == "" {
+		return text
+	}
+	if short, found := strings.CutSuffix(text, ": "+told); found {
+		return short
+	}
+	if _, why, named := strings.Cut(told, ": "); named {
+		return strings.TrimSuffix(text, ": "+why)
+	}
+	return text
 }
 
 func (d *demo) showDiagnosis(ctx context.Context, id string) {
@@ -61,7 +79,7 @@ func (d *demo) showDiagnosis(ctx context.Context, id string) {
 		return
 	}
 	h := in.Hypotheses[0]
-	d.say.line("cause", "%s: %s %v", h.Band, h.Title, h.Object)
+	d.say.line("cause", "%s: %s (%s)", h.Band, h.Title, pairText(h.Object))
 	for _, e := range h.For {
 		d.say.detail("+ %s", e.Text)
 	}
@@ -89,7 +107,9 @@ func (d *demo) approve(ctx context.Context, id string) error {
 		}
 		d.say.line("plan", "%s, digest %s", run.Runbook, shortDigest(run.PlanDigest))
 		d.say.text(plan.Plan.Render())
-		d.say.line("approve", "the demo says yes, as you would with: secondline approve %s", run.ID)
+		d.say.line("approve", "the demo says yes, as you would with: secondline approve %s", remote.Quote([]string{
+			run.ID, "--plan", run.PlanDigest, "--url", "http://" + d.house.app.Addr(), "--token-file", d.tokenFile(),
+		}))
 		_, err = d.house.people.Approve(ctx, run.ID, run.PlanDigest, "this is the demo")
 		return err
 	}

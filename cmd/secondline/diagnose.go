@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -62,6 +63,7 @@ type diagnosed struct {
 	TookSeconds float64                  `json:"took_seconds"`
 	Unknown     bool                     `json:"unknown"`
 	Why         string                   `json:"why"`
+	Warnings    []string                 `json:"warnings"` // what was asked about and is not known
 	Hypotheses  []diagnostics.Hypothesis `json:"hypotheses"`
 	NotLookedAt []string                 `json:"not_looked_at"`
 	Facts       []diagnostics.Fact       `json:"facts"`
@@ -113,6 +115,7 @@ func diagnose(ctx context.Context, env *environment, out *format, o diagnoseOpti
 	found := diagnosed{
 		Target: subject.Entity.ID, At: started.UTC(), TookSeconds: time.Since(started).Seconds(),
 		Unknown: diagnosis.Unknown, Why: diagnosis.Why, Hypotheses: diagnosis.Hypotheses, NotLookedAt: diagnosis.NotLookedAt, Facts: facts,
+		Warnings: unknownHints(catalogue.Causes.All(), facts, subject.Hints),
 	}
 	if o.bundle != "" {
 		about := looked{subject: subject, facts: facts, diagnosis: diagnosis, catalogue: catalogue, at: started}
@@ -151,6 +154,37 @@ func (o *diagnoseOptions) subject() (diagnostics.Subject, error) {
 	}
 	s.Entity = host
 	return s, nil
+}
+
+// unknownHints says which hints name what nobody knows: they are typed by hand,
+// and a mistake in one must not pass for "nothing wrong there".
+func unknownHints(causes []*diagnostics.Cause, facts []diagnostics.Fact, hints map[string]string) []string {
+	warnings := []string{}
+	if alert := hints["alertname"]; alert != "" {
+		known := func(c *diagnostics.Cause) bool { return slices.Contains(c.Symptoms.Alerts, alert) }
+		if !slices.ContainsFunc(causes, known) {
+			warnings = append(warnings, fmt.Sprintf("no cause explains an alert %q; the causes name theirs: secondline cause list", alert))
+		}
+	}
+	mount := hints["mount"]
+	if mount == "" {
+		return warnings
+	}
+	for _, f := range facts {
+		if f.Probe == "disk.filesystems" && f.Status == diagnostics.OK && !mounted(f, mount) {
+			warnings = append(warnings, fmt.Sprintf("no file system is mounted at %q", mount))
+		}
+	}
+	return warnings
+}
+
+// mounted reports whether the list of file systems has the mount.
+func mounted(f diagnostics.Fact, mount string) bool {
+	list, _ := f.Value["filesystems"].([]any)
+	return slices.ContainsFunc(list, func(item any) bool {
+		fs, _ := item.(map[string]any)
+		return fs["mount"] == mount
+	})
 }
 
 // answered refuses to call it a diagnosis when the host has answered nothing.
@@ -194,6 +228,9 @@ func showDiagnosis(w io.Writer, p paint, d diagnosed, bundle string) {
 		})
 	}
 	fmt.Fprintln(w, p.as(bold, oneLine(fmt.Sprintf("%s: %s", d.Target, d.Why))))
+	for _, warning := range d.Warnings {
+		say(w, "  warning: %s", warning)
+	}
 	showHypotheses(w, p, list, d.NotLookedAt, maxShownHypotheses)
 	say(w, "")
 	say(w, "%d facts read in %.1f s; nothing was changed", len(d.Facts), d.TookSeconds)

@@ -18,6 +18,9 @@ import (
 
 	"github.com/secondline-ops/secondline/controller/api"
 	"github.com/secondline-ops/secondline/internal/fault"
+	"github.com/secondline-ops/secondline/internal/redact"
+	"github.com/secondline-ops/secondline/internal/remote"
+	"github.com/secondline-ops/secondline/internal/remote/local"
 	"github.com/secondline-ops/secondline/internal/remote/ssh"
 )
 
@@ -52,8 +55,9 @@ func doctorCommand(env *environment) *cobra.Command {
 	var stateDir string
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "Look at what Secondline needs on this machine, and say what is missing", Args: exactly(0),
-		Long: `Looks at the state folder (writable, how fast the disk makes things durable), at what SSH needs, and at the controller
-(reachable, ready, token good, clocks together). It changes nothing but a file of its own in the state folder, which it removes.
+		Long: `Looks at the state folder (writable, how fast the disk makes things durable), at what an agent needs to act here (timeout of
+coreutils), at what SSH needs, and at the controller (reachable, ready, token good, clocks together). It changes nothing but a file of
+its own in the state folder, which it removes.
 
 Exit code 1 when something does not work; warnings do not count.`,
 		Example: `  secondline doctor
@@ -63,7 +67,10 @@ Exit code 1 when something does not work; warnings do not count.`,
 	out := addOutput(cmd)
 	cmd.Flags().StringVar(&stateDir, "state-dir", env.stateDir(), "the folder to look at")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		here := local.New()
+		defer here.Close()
 		list := examineDisk(stateDir)
+		list = append(list, examineBound(cmd.Context(), here))
 		list = append(list, examineSSH(env)...)
 		list = append(list, examineController(cmd.Context(), conn)...)
 		if err := out.write(env.stdout, list, func(w io.Writer) { showExamined(w, env.paints(w), list) }); err != nil {
@@ -146,28 +153,28 @@ func timeSync(f *os.File) (time.Duration, error) {
 	return all[len(all)/2], nil
 }
 
+// examineBound starts true(1) in the way of every command that acts, under a
+// time-out that this machine keeps itself. One that only observes, or a
+// controller's, needs none.
+func examineBound(ctx context.Context, here remote.Transport) examined {
+	server := remote.Open(here, remote.Options{Gate: remote.AllowAll(), Redactor: redact.New()})
+	res, err := server.Run(ctx, remote.Command{Argv: []string{"true"}, Effect: remote.Write, Timeout: doctorWithin})
+	if err == nil {
+		err = res.Err()
+	}
+	if err != nil {
+		return examined{"timeout", verdictWarn, "an agent could not act here: " + err.Error(), hintOf(hinted(err))}
+	}
+	return examined{"timeout", verdictGood, "an agent can bound here what it does", ""}
+}
+
 // examineSSH looks at what reaching servers without an agent needs.
 func examineSSH(env *environment) []examined {
 	home := env.getenv("HOME")
-	list := []examined{examineKnownHosts(filepath.Join(home, ".ssh", "known_hosts"))}
-	keys := reachOptions{}
-	files := keys.identityFiles(env)
-	agent := examined{"ssh keys", verdictGood, fmt.Sprintf("%d key files", len(files)), ""}
-	if socket := env.getenv("SSH_AUTH_SOCK"); socket == "" {
-		agent.Said += ", no ssh-agent"
-		if len(files) == 0 {
-			agent.Verdict, agent.Hint = verdictWarn, "start an ssh-agent and ssh-add a key, or name one with --identity"
-		}
-	} else if c, err := net.DialTimeout("unix", socket, doctorWithin); err != nil { //nolint:noctx // a local socket, bounded
-		agent.Verdict, agent.Said, agent.Hint = verdictWarn, agent.Said+", and the ssh-agent does not answer: "+err.Error(), "is SSH_AUTH_SOCK of an old session?"
-	} else {
-		_ = c.Close() // nothing was said
-		agent.Said += ", an ssh-agent answers"
-	}
-	list = append(list, agent)
-	if file := existing(filepath.Join(home, ".ssh", "config")); file != "" {
-		list = append(list, examineConfig(file, home))
-	}
+	config, identities, known := examineConfig(filepath.Join(home, ".ssh", "config"), home)
+	list := []examined{examineKnownHosts(append([]string{filepath.Join(home, ".ssh", "known_hosts")}, known...))}
+	list = append(list, examineKeys(env, identities))
+	list = append(list, config...)
 	server := examined{"sshd", verdictGood, "installed here", ""}
 	if existing("/usr/sbin/sshd") == "" {
 		server.Verdict, server.Said = verdictSkipped, "not installed here; only servers without an agent need one"
@@ -175,37 +182,80 @@ func examineSSH(env *environment) []examined {
 	return append(list, server)
 }
 
-func examineKnownHosts(file string) examined {
-	data, err := os.ReadFile(file)
-	e := examined{Check: "known hosts", Verdict: verdictWarn, Hint: "connect once by hand with ssh and compare the fingerprint on the server's console"}
-	if err != nil {
-		e.Said = "no keys of hosts: " + err.Error()
-		return e
-	}
-	n := 0
-	for line := range strings.Lines(string(data)) {
-		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
-			n++
+// examineKeys looks at the keys that ssh tries by itself, those that its
+// configuration names, and those of an agent.
+func examineKeys(env *environment, named []string) examined {
+	files := (&reachOptions{}).identityFiles(env)
+	var missing []string
+	for _, file := range named {
+		switch {
+		case existing(file) == "":
+			missing = append(missing, file)
+		case !slices.Contains(files, file):
+			files = append(files, file)
 		}
 	}
-	e.Said = fmt.Sprintf("%d keys in %s", n, file)
-	if n > 0 {
-		e.Verdict, e.Hint = verdictGood, ""
+	e := examined{"ssh keys", verdictGood, fmt.Sprintf("%d key files", len(files)), ""}
+	if len(missing) > 0 {
+		e.Verdict, e.Hint = verdictWarn, "put it there, or take it out of the SSH configuration"
+		e.Said += ", without what the SSH configuration names and is not there: " + strings.Join(missing, ", ")
+	}
+	if socket := env.getenv("SSH_AUTH_SOCK"); socket == "" {
+		e.Said += ", no ssh-agent"
+		if len(files) == 0 {
+			e.Verdict, e.Hint = verdictWarn, "start an ssh-agent and ssh-add a key, or name one with --identity"
+		}
+	} else if c, err := net.DialTimeout("unix", socket, doctorWithin); err != nil { //nolint:noctx // a local socket, bounded
+		e.Verdict, e.Said, e.Hint = verdictWarn, e.Said+", and the ssh-agent does not answer: "+err.Error(), "is SSH_AUTH_SOCK of an old session?"
+	} else {
+		_ = c.Close() // nothing was said
+		e.Said += ", an ssh-agent answers"
 	}
 	return e
 }
 
-func examineConfig(file, home string) examined {
+// examineKnownHosts counts the keys of hosts. One file with some will do.
+func examineKnownHosts(files []string) examined {
+	e := examined{Check: "known hosts", Verdict: verdictWarn, Hint: "connect once by hand with ssh and compare the fingerprint on the server's console"}
+	var said []string
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			said = append(said, "no keys of hosts: "+err.Error())
+			continue
+		}
+		n := 0
+		for line := range strings.Lines(string(data)) {
+			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+				n++
+			}
+		}
+		said = append(said, fmt.Sprintf("%d keys in %s", n, file))
+		if n > 0 {
+			e.Verdict, e.Hint = verdictGood, ""
+		}
+	}
+	e.Said = strings.Join(said, "; ")
+	return e
+}
+
+// examineConfig looks at the SSH configuration, if there is one, and returns
+// the keys and known hosts files that it names.
+func examineConfig(file, home string) (list []examined, identities, knownHosts []string) {
+	if existing(file) == "" {
+		return nil, nil, nil
+	}
 	d, err := ssh.NewDialer(ssh.Options{ConfigFile: file, Home: home})
 	if err != nil {
-		return examined{"ssh config", verdictBad, err.Error(), hintOf(err)}
+		return []examined{{"ssh config", verdictBad, err.Error(), hintOf(err)}}, nil, nil
 	}
 	defer d.Close()
 	e := examined{"ssh config", verdictGood, file + " can be read", ""}
 	if ignored := d.Ignored(); len(ignored) > 0 {
 		e.Verdict, e.Said = verdictWarn, fmt.Sprintf("%d directives have no effect here: %s", len(ignored), strings.Join(ignored, "; "))
 	}
-	return e
+	identities, knownHosts = d.Files()
+	return []examined{e}, identities, knownHosts
 }
 
 // examineController asks the controller, if there is to be one.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -43,6 +44,7 @@ func incidentList(env *environment, conn *connection) *cobra.Command {
 	f.BoolVar(&all, "all", false, "also those that are over")
 	f.StringVar(&q.Entity, "entity", "", "only about the entity")
 	f.StringVar(&q.Text, "query", "", "only with this in the title")
+	f.BoolVar(&q.DryRuns, "dry-runs", false, "also what is there for dry runs only")
 	f.IntVar(&q.Limit, "limit", 50, "at most so many")
 	f.StringVar(&q.Cursor, "cursor", "", "go on after a page: its next_cursor")
 	words := []string{"open"}
@@ -87,12 +89,17 @@ func showIncidents(w io.Writer, list api.IncidentList, all bool, now time.Time) 
 	more(w, list.NextCursor)
 }
 
-// statusWords never shows a resolution that nobody measured as one that was.
+// statusWords never shows a resolution that nobody measured as one that was,
+// nor a run that failed as a resolution.
 func statusWords(in api.Summary) string {
-	if in.Unverified && !incident.Status(in.Status).Open() {
-		return in.Status + " (unverified)"
+	standing := in.Standing()
+	if standing != in.Status {
+		return strings.ReplaceAll(standing, "_", " ")
 	}
-	return in.Status
+	if in.Unverified && !incident.Status(in.Status).Open() {
+		standing += " (unverified)"
+	}
+	return standing
 }
 
 func incidentShow(env *environment, conn *connection) *cobra.Command {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/secondline-ops/secondline/controller/api"
 	"github.com/secondline-ops/secondline/controller/incident"
+	"github.com/secondline-ops/secondline/controller/triage"
 	"github.com/secondline-ops/secondline/diagnostics"
 	"github.com/secondline-ops/secondline/runbooks"
 )
@@ -40,13 +41,13 @@ func (p incidentPage) waiting() *api.Run {
 
 func (p incidentPage) show(w io.Writer) {
 	fmt.Fprintln(w, p.paint.as(bold, oneLine(fmt.Sprintf("incident %d: %s", p.Number, p.Title))))
-	fmt.Fprintf(w, "%s  %s\n", p.paint.as(statusColour(p.Status), oneLine(strings.ReplaceAll(statusWords(p.Summary), "_", " "))),
-		oneLine(strings.TrimSpace(fmt.Sprintf("%s, %s, on %s, open for %s%s", orDash(p.Priority), orDash(p.Severity), orDash(p.Entity), p.age(), p.acked()))))
+	fmt.Fprintf(w, "%s  %s\n", p.paint.as(statusColour(p.Summary), oneLine(strings.ReplaceAll(statusWords(p.Summary), "_", " "))),
+		oneLine(strings.TrimSpace(fmt.Sprintf("%s, %s, on %s, open for %s%s", orDash(p.Priority), orDash(p.Severity), p.where(), p.age(), p.acked()))))
 	if p.Resolution != "" {
 		say(w, "how it ended: %s", p.Resolution)
 	}
-	if p.Escalation != nil {
-		say(w, "a person was called %s ago: %s", ago(p.Escalation.At, p.now), p.Escalation.Reason)
+	if e := p.Escalation; e != nil {
+		say(w, "%s: %s (%s ago)", e.Told, e.Reason, ago(e.At, p.now))
 	}
 	p.showNow(w)
 	p.showCause(w)
@@ -73,6 +74,27 @@ func (p incidentPage) showNow(w io.Writer) {
 	}
 }
 
+// where is the entity; without one it is what the signals name.
+func (p incidentPage) where() string {
+	if p.Entity != "" {
+		return p.Entity
+	}
+	if name := p.named(); name != "" {
+		return name + ", which is not in the inventory"
+	}
+	return "nothing in the inventory"
+}
+
+// named is the first thing that a signal names; "" when none is at hand.
+func (p incidentPage) named() string {
+	for _, s := range p.Symptoms {
+		if len(s.Resources) > 0 {
+			return s.Resources[0].Value
+		}
+	}
+	return ""
+}
+
 func (p incidentPage) age() string {
 	if !p.ResolvedAt.IsZero() {
 		return span(p.ResolvedAt.Sub(p.OpenedAt))
@@ -87,8 +109,14 @@ func (p incidentPage) acked() string {
 	return ", " + p.AckedBy + " is looking"
 }
 
-func statusColour(status string) string {
-	switch s := incident.Status(status); s {
+func statusColour(in api.Summary) string {
+	if standing := in.Standing(); standing != in.Status {
+		if standing == "dry_run" {
+			return dim
+		}
+		return red
+	}
+	switch s := incident.Status(in.Status); s {
 	case incident.Resolved, incident.Closed, incident.Merged, incident.Suppressed:
 		return green
 	case incident.Escalated:
@@ -146,7 +174,7 @@ func showHypotheses(w io.Writer, p paint, list []api.Hypothesis, gaps []string, 
 		for _, u := range diagnostics.MergeUntold(h.CannotTell) {
 			showClaim(w, p.as(dim, "cannot tell "), u.Text(), u.Facts)
 		}
-		if len(h.Cures) > 0 {
+		if len(h.Cures) > 0 && worthCuring(h) {
 			say(w, "     cured by     %s", strings.Join(h.Cures, ", "))
 		}
 	}
@@ -162,6 +190,10 @@ func showHypotheses(w io.Writer, p paint, list []api.Hypothesis, gaps []string, 
 		say(w, "     %s", gap)
 	}
 }
+
+// worthCuring reports whether the cause may be there: what was ruled out is
+// listed, so that it is known to have been looked at, and has no cure.
+func worthCuring(h api.Hypothesis) bool { return diagnostics.Band(h.Band) != diagnostics.Unlikely }
 
 func showEvidence(w io.Writer, p paint, what, colour string, list []diagnostics.Evidence) {
 	for _, e := range list {
@@ -186,12 +218,21 @@ func (p incidentPage) showSymptoms(w io.Writer) {
 		return
 	}
 	fmt.Fprintf(w, "\n%s\n", p.paint.as(bold, "symptoms"))
+	if p.TruncatedAlerts > 0 {
+		say(w, "  a source left %d more alerts out of a delivery: nothing is known about them", p.TruncatedAlerts)
+	}
 	for i, s := range p.Symptoms {
 		if i == maxShownSymptoms {
 			say(w, "  and %d more", len(p.Symptoms)-i)
 			return
 		}
 		say(w, "  %-12s %s, from %s, %d times since %s", s.State, s.Title, s.Source, s.Count, clock(s.Since))
+		if s.Summary != "" && s.Summary != s.Title {
+			say(w, "  %-12s %s", "", s.Summary)
+		}
+		if names := p.NamedBy(s); len(names) > 0 {
+			say(w, "  %-12s names %s", "", strings.Join(names, ", "))
+		}
 	}
 }
 
@@ -266,14 +307,19 @@ func (p incidentPage) next() []string {
 		}
 	case incident.Escalated:
 		lines = append(lines, "secondline incident ack "+n+"                 you are looking")
+		lines = append(lines, p.unreached()...)
 		for _, h := range p.Hypotheses {
-			if len(h.Cures) > 0 {
+			if len(h.Cures) > 0 && worthCuring(h) {
 				lines = append(lines, fmt.Sprintf("secondline run %s --on %s --incident %s --dry-run", h.Cures[0], h.Entity, n))
 				break
 			}
 		}
 		lines = append(lines, "secondline incident resolve "+n+" --why \"…\"")
 	case incident.Resolved:
+		if p.RunStatus != "" && len(p.Runs) > 0 { // it was there for a run, and there is nothing to diagnose
+			lines = append(lines, "secondline run show "+p.Runs[len(p.Runs)-1].ID+" --transcript")
+			break
+		}
 		lines = append(lines, "nothing; if it is not over: secondline incident reopen "+n+" --why \"…\"")
 	case incident.Closed, incident.Merged, incident.Suppressed:
 		lines = append(lines, "nothing")
@@ -284,6 +330,21 @@ func (p incidentPage) next() []string {
 		lines = append(lines, fmt.Sprintf("secondline bundle get %s -o incident-%s.tar.gz", n, n))
 	}
 	return append(lines, "secondline incident why "+n)
+}
+
+// unreached is what to do when nobody can look at what the signals name.
+func (p incidentPage) unreached() []string {
+	switch {
+	case p.Escalation == nil:
+	case p.Escalation.Named == string(triage.NoAgent):
+		return []string{
+			fmt.Sprintf("secondline agent install --ssh %s --controller …   it is diagnosed as soon as an agent reaches it", orDash(p.Entity)),
+			fmt.Sprintf("secondline incident reopen %d   has it diagnosed when you say so", p.Number),
+		}
+	case p.Escalation.Named == string(triage.EntityUnknown) && p.named() != "":
+		return []string{fmt.Sprintf("add %s to the inventory, as a host or as an alias of one", p.named())}
+	}
+	return nil
 }
 
 // approveHint is the command that says yes to exactly this plan.

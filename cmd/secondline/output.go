@@ -2,12 +2,14 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/secondline-ops/secondline/internal/fault"
 	"github.com/secondline-ops/secondline/internal/yamlx"
@@ -59,4 +61,20 @@ func columns(w io.Writer, rows [][]string) {
 
 func errUsage(c *cobra.Command, err error) error {
 	return fault.Wrap(fault.Invalid, err, "%s", c.CommandPath()).WithHint("%s --help", c.CommandPath())
+}
+
+// errFlag is errUsage for a flag that cannot be taken; a mistyped one is looked
+// for among those that there are.
+func errFlag(c *cobra.Command, err error) error {
+	unknown, ok := errors.AsType[*pflag.NotExistError](err)
+	if !ok {
+		return errUsage(c, err)
+	}
+	var names []string
+	c.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	near := yamlx.Suggest(unknown.GetSpecifiedName(), names)
+	if near == "" {
+		return errUsage(c, err)
+	}
+	return fault.Wrap(fault.Invalid, err, "%s", c.CommandPath()).WithHint("did you mean --%s?", near)
 }

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/secondline-ops/secondline/internal/entity"
 	"github.com/secondline-ops/secondline/internal/fault"
@@ -40,13 +42,27 @@ func (o *reachOptions) addFlags(env *environment, cmd *cobra.Command) {
 	f.IntVarP(&o.port, "port", "p", 0, "SSH port")
 	f.StringArrayVarP(&o.identities, "identity", "i", nil, "private key file; may be given several times")
 	f.StringVarP(&o.jump, "jump", "J", "", "[user@]host[:port] to go through")
-	f.StringSliceVar(&o.knownHosts, "known-hosts", []string{filepath.Join(home, ".ssh", "known_hosts"), "/etc/ssh/ssh_known_hosts"}, "files with the keys of hosts")
-	f.StringVar(&o.configFile, "ssh-config", filepath.Join(home, ".ssh", "config"), "ssh_config(5): Host, HostName, User, Port, IdentityFile, ProxyJump; none to read none")
+	knownHostsFlag(f, &o.knownHosts)
+	f.StringVar(&o.configFile, "ssh-config", filepath.Join(home, ".ssh", "config"), "ssh_config(5), of which are read: "+sshDirectives+"; none to read none")
+}
+
+// sshDirectives are those of ssh_config(5) that count.
+const sshDirectives = "Host, HostName, User, Port, IdentityFile, ProxyJump, UserKnownHostsFile"
+
+// knownHostsFlag leaves the list empty when it is not given: ssh then chooses,
+// by the configuration of the host.
+func knownHostsFlag(f *pflag.FlagSet, into *[]string) {
+	f.StringSliceVar(into, "known-hosts", nil, "files with the keys of hosts (default: UserKnownHostsFile of the SSH configuration, else ~/.ssh/known_hosts, and /etc/ssh/ssh_known_hosts)")
 }
 
 // complete splits the target. What only looks like a host is refused: a name
 // that begins with a dash is a mistyped flag.
 func (o *reachOptions) complete() error {
+	for _, file := range o.identities {
+		if _, err := os.Stat(file); err != nil {
+			return usageError{fault.Wrap(fault.Invalid, err, "use the key of --identity")}
+		}
+	}
 	if o.target == "" && !o.local {
 		return usageError{fault.New(fault.Invalid, "say which host").WithHint("[user@]host, or --local for this machine")}
 	}

@@ -72,7 +72,7 @@ Start here:
 		SilenceUsage: true, SilenceErrors: true, Version: version, Args: cobra.ArbitraryArgs, // group refuses what is no command
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return usageError{errUsage(c, err)}
+		return usageError{errFlag(c, err)}
 	})
 	group(root,
 		demoCommand(env), controllerCommand(env), agentCommand(env), diagnoseCommand(env),

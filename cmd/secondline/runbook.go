@@ -13,6 +13,7 @@ import (
 	"github.com/secondline-ops/secondline/internal/fault"
 	"github.com/secondline-ops/secondline/runbooks"
 	"github.com/secondline-ops/secondline/runbooks/actions"
+	"github.com/secondline-ops/secondline/runbooks/library"
 )
 
 func runbookCommand(env *environment) *cobra.Command {
@@ -155,7 +156,11 @@ func runbookShow(env *environment, conn *connection) *cobra.Command {
 				return out.write(env.stdout, r, func(w io.Writer) { showRunbook(w, env.paints(w), r) })
 			}
 		}
-		return fault.New(fault.NotFound, "there is no runbook %q", args[0]).WithHint("secondline runbook list")
+		var known []string
+		for _, r := range list {
+			known = append(known, r.Name)
+		}
+		return notThere("runbook", args[0], known)
 	})
 	return cmd
 }
@@ -190,9 +195,9 @@ func showRunbook(w io.Writer, p paint, r runbookSource) {
 
 func runbookLint(env *environment) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "lint FILE…", Short: "Check runbook files; every mistake with its place and rule", Args: atLeastOne(),
+		Use: "lint FILE|FOLDER…", Short: "Check runbook files; every mistake with its place and rule", Args: atLeastOne(),
 		Long:    `Checks what the controller and the agent would check before they took the file. Exit code 1 says that there are mistakes.`,
-		Example: `  secondline runbook lint runbooks/*.yaml`,
+		Example: `  secondline runbook lint my-runbooks`,
 	}
 	out, flags := addOutput(cmd), addLintFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -200,9 +205,25 @@ func runbookLint(env *environment) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return lint(env, out, args, func(file string, data []byte) error {
-			_, err := runbooks.Parse(file, data, runbooks.ParseOptions{Decoders: actions.Decoders(), Probes: diagnostics.SpecsOf(probes)})
+		files, err := filesToLint(args, runbookFiles)
+		if err != nil {
 			return err
+		}
+		o := runbooks.ParseOptions{Decoders: actions.Decoders(), Probes: diagnostics.SpecsOf(probes)}
+		shipped, err := runbooks.LoadCatalogue(library.FS(), o)
+		if err != nil {
+			return err
+		}
+		taken := newNames(env, "runbook")
+		for _, rb := range shipped.All() {
+			taken.ships(rb.Name, rb.File, rb.Source)
+		}
+		return lint(env, out, files, func(file string, data []byte) error {
+			rb, err := runbooks.Parse(file, data, o)
+			if err != nil {
+				return err
+			}
+			return taken.add(rb.Name, file, data)
 		})
 	}
 	return cmd

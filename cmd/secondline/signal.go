@@ -102,8 +102,9 @@ func (s sending) body(env *environment, args []string) (source string, body []by
 
 // accepted is the part of intake's answer that people want to see.
 type accepted struct {
-	Accepted int  `json:"accepted"`
-	Unmapped bool `json:"unmapped"`
+	Accepted int    `json:"accepted"`
+	BodyID   string `json:"body_id"`
+	Unmapped bool   `json:"unmapped"`
 	Signals  []struct {
 		ID     string `json:"id"`
 		Action string `json:"action"`
@@ -123,6 +124,7 @@ func showAccepted(env *environment, out *format, answer json.RawMessage) error {
 	return out.write(env.stdout, whole, func(w io.Writer) {
 		if a.Unmapped {
 			say(w, "stored, but it was not understood as a signal; try: secondline signal test --source … FILE")
+			say(w, "what became of it: secondline signal show %s", a.BodyID)
 			return
 		}
 		say(w, "accepted %d", a.Accepted)
@@ -242,7 +244,7 @@ func signalShow(env *environment, conn *connection) *cobra.Command {
 		Args: exactly(1),
 	}
 	out := addOutput(cmd)
-	cmd.Flags().BoolVar(&raw, "raw", false, "only the body that it came in, byte for byte (but without control bytes on a terminal)")
+	cmd.Flags().BoolVar(&raw, "raw", false, "only the body that it came in, byte for byte (but without control bytes on a terminal); for engineers")
 	cmd.RunE = conn.askBriefly(func(ctx context.Context, client *api.Client, args []string) error {
 		s, err := client.FindSignal(ctx, args[0])
 		if err != nil {
@@ -259,6 +261,10 @@ func signalShow(env *environment, conn *connection) *cobra.Command {
 func writeBody(env *environment, s api.Signal) error {
 	if s.Body == nil {
 		return fault.New(fault.NotFound, "the body of signal %s is not kept any more", s.ID)
+	}
+	if s.Body.Withheld {
+		return fault.New(fault.Denied, "raw bodies are for engineers, since they may hold secrets").
+			WithHint("without --raw you see everything but the secrets")
 	}
 	data := s.Body.Data
 	if terminal(env.stdout) {

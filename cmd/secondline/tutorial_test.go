@@ -30,13 +30,25 @@ const tutorialWithin = 3 * time.Minute
 // ~/.ssh/config) and the controller's addresses, whose ports are free ones.
 func TestTutorial(t *testing.T) {
 	t.Parallel()
-	page := os.Getenv("SECONDLINE_TUTORIAL") // set by asLogin
+	followPage(t, filepath.Join("..", "..", "docs", "tutorial.md"))
+}
+
+// TestInstallingWhatCannotWork does the same with a page of what goes wrong when
+// an agent is installed, and what must then be said and left.
+func TestInstallingWhatCannotWork(t *testing.T) {
+	t.Parallel()
+	followPage(t, filepath.Join("testdata", "install.md"))
+}
+
+// followPage does what a page says, and looks that nothing is left of it.
+func followPage(t *testing.T, page string) {
+	t.Helper()
 	if os.Geteuid() == 0 {
-		asLogin(t)
+		asLogin(t, page)
 		return
 	}
-	if page == "" {
-		page = filepath.Join("..", "..", "docs", "tutorial.md")
+	if copied := os.Getenv("SECONDLINE_TUTORIAL"); copied != "" { // set by asLogin
+		page = copied
 	}
 	text, err := os.ReadFile(page)
 	if err != nil {
@@ -57,7 +69,7 @@ func TestTutorial(t *testing.T) {
 // asLogin runs the test again as somebody who is not root: what root installs
 // goes to /usr/local and /etc of this machine. The account exists only in a
 // mount namespace of that process.
-func asLogin(t *testing.T) {
+func asLogin(t *testing.T, page string) {
 	t.Helper()
 	const id = 64123                      // belongs to nobody: Debian gives it to no one (Debian Policy 9.2.2)
 	dir, err := os.MkdirTemp("", "tour-") // readable by the account, unlike what t.TempDir makes
@@ -69,7 +81,7 @@ func asLogin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, from := range map[string]string{"secondline.test": self, "tutorial.md": "../../docs/tutorial.md", "passwd": "/etc/passwd"} {
+	for name, from := range map[string]string{"secondline.test": self, "tutorial.md": page, "passwd": "/etc/passwd"} {
 		data, err := os.ReadFile(from)
 		if err != nil {
 			t.Fatal(err)
@@ -86,7 +98,7 @@ func asLogin(t *testing.T) {
 	}
 	const noNamespace = 77
 	cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", `mount --bind passwd /etc/passwd || exit 77
-exec setpriv --reuid="$0" --regid="$0" --clear-groups -- ./secondline.test -test.run '^TestTutorial$' -test.v`, strconv.Itoa(id))
+exec setpriv --reuid="$0" --regid="$0" --clear-groups -- ./secondline.test -test.run "^$1\$" -test.v`, strconv.Itoa(id), t.Name())
 	cmd.Dir = dir
 	cmd.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "USER=ops", "TMPDIR=" + dir, "SECONDLINE_TUTORIAL=tutorial.md",
@@ -100,7 +112,7 @@ exec setpriv --reuid="$0" --regid="$0" --clear-groups -- ./secondline.test -test
 		t.Skipf("root without the right to make a mount namespace: %v %s", err, out)
 	case err != nil:
 		t.Fatalf("%v\n%s", err, out)
-	case strings.Contains(string(out), "--- SKIP: TestTutorial"):
+	case strings.Contains(string(out), "--- SKIP: "+t.Name()):
 		t.Skipf("%s", out)
 	}
 	t.Logf("%s", out)
@@ -222,10 +234,10 @@ func (s *tourist) follow(b block) {
 		return
 	}
 	if b.info != "console" && b.info != "console background" {
-		s.t.Fatalf("tutorial.md:%d: a block of kind %q is not tried out", b.line, b.info)
+		s.t.Fatalf("line %d: a block of kind %q is not tried out", b.line, b.info)
 	}
 	if len(b.lines) == 0 || !strings.HasPrefix(b.lines[0], "$ ") {
-		s.t.Fatalf("tutorial.md:%d: the block begins with no command", b.line)
+		s.t.Fatalf("line %d: the block begins with no command", b.line)
 	}
 	for i, line := range b.lines {
 		command, ok := strings.CutPrefix(line, "$ ")
@@ -237,7 +249,11 @@ func (s *tourist) follow(b block) {
 		if next >= 0 {
 			want = want[:next]
 		}
-		where := fmt.Sprintf("tutorial.md:%d: $ %s", b.line+i+1, command)
+		where := fmt.Sprintf("line %d: $ %s", b.line+i+1, command)
+		if setting, ok := strings.CutPrefix(command, "export "); ok { // for all that comes after it
+			s.env = append(s.env, os.Expand(setting, func(name string) string { return map[string]string{"PWD": s.home}[name] }))
+			continue
+		}
 		if b.info == "console background" {
 			s.background(where, s.filledIn(command), want)
 			continue

@@ -30,7 +30,7 @@ type Role string
 const (
 	Viewer   Role = "viewer"   // look
 	Operator Role = "operator" // L2: work on incidents, start and approve runs
-	Engineer Role = "engineer" // L3: also approve what cannot be undone
+	Engineer Role = "engineer" // L3: also approve what cannot be undone, and see raw bodies
 	Admin    Role = "admin"    // also enrol and revoke agents
 	Webhook  Role = "webhook"  // hand in signals
 )

@@ -45,12 +45,18 @@ type IncidentQuery struct {
 	Text   string
 	Limit  int
 	Cursor string
+	// DryRuns includes what is there for plans only that a person wanted to see.
+	DryRuns bool
 }
 
 // ListIncidents returns a page of incidents, newest first.
 func (c *Client) ListIncidents(ctx context.Context, q IncidentQuery) (IncidentList, error) {
+	dry := ""
+	if q.DryRuns {
+		dry = "true"
+	}
 	return get[IncidentList](ctx, c, "/v1/incidents", query{
-		"status": strings.Join(q.Status, ","), "entity": q.Entity, "q": q.Text, "limit": count(q.Limit), "cursor": q.Cursor,
+		"status": strings.Join(q.Status, ","), "entity": q.Entity, "q": q.Text, "limit": count(q.Limit), "cursor": q.Cursor, "dry_runs": dry,
 	})
 }
 

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"net/url"
 	"time"
 
@@ -41,7 +42,10 @@ func Summarise(in *incident.Incident) Summary {
 		Entity: in.Entity, AckedBy: in.AckedBy, Unverified: in.Unverified,
 		OpenedAt: in.OpenedAt.UTC(), UpdatedAt: in.UpdatedAt.UTC(), ResolvedAt: in.ResolvedAt.UTC(),
 	}
-	if d := in.Diagnosis; d != nil && len(d.Hypotheses) > 0 {
+	if run := in.AskedRun(); run != nil {
+		s.RunStatus, s.DryRun = string(run.Status), in.OnlyDryRuns()
+	}
+	if d := in.Diagnosis; d != nil && len(d.Hypotheses) > 0 && d.Hypotheses[0].Band != diagnostics.Unlikely { // that is none
 		s.Cause, s.Band = d.Hypotheses[0].Cause, string(d.Hypotheses[0].Band)
 	}
 	return s
@@ -51,9 +55,10 @@ func Summarise(in *incident.Incident) Summary {
 func Describe(in *incident.Incident, signals []incident.Signal) Incident {
 	out := Incident{
 		Summary: Summarise(in), OnsetAt: in.OnsetAt.UTC(), Resolution: in.Resolution, Seq: in.Seq,
-		Signals: convert(signals, signalRef), Symptoms: convert(in.Symptoms, symptom), Hypotheses: []Hypothesis{}, NotLookedAt: []string{},
+		Signals: convert(signals, signalRef), Symptoms: symptoms(in.Symptoms, signals), Hints: dict(in.Hints), Hypotheses: []Hypothesis{}, NotLookedAt: []string{},
 		Chain: []Link{}, Tried: convert(in.Tried, tried), Runs: []Run{}, Approvals: []Approval{}, Tickets: []Ticket{}, Jobs: []JobProgress{},
 	}
+	out.TruncatedAlerts = in.TruncatedAlerts
 	if d := in.Diagnosis; d != nil {
 		out.Why, out.NotLookedAt, out.Hypotheses = d.Why, list(d.NotLookedAt), convert(d.Hypotheses, hypothesis)
 	}
@@ -65,8 +70,8 @@ func Describe(in *incident.Incident, signals []incident.Signal) Incident {
 		out.Measured = &Measured{Gone: string(m.Gone), Text: m.Text, Facts: list(m.Facts), At: m.At.UTC()}
 	}
 	if e := in.Escalation; e != nil {
-		out.Escalation = &Escalation{Reason: e.Reason, Notified: list(e.Notified), At: e.At.UTC()}
-		if e.Bundle != "" {
+		out.Escalation = &Escalation{Reason: e.Reason, Named: e.Named, Told: e.Told(), Notified: list(e.Notified), At: e.At.UTC()}
+		if e.Bundle != "" || e.Together { // then it is written when asked for
 			out.BundleURL = "/v1/incidents/" + url.PathEscape(in.ID) + "/bundle"
 		}
 	}
@@ -77,11 +82,21 @@ func signalRef(s incident.Signal) SignalRef {
 	return SignalRef{ID: s.ID, Source: s.Source, State: string(s.State), Title: s.Title, Action: string(s.Action), ReceivedAt: s.ReceivedAt.UTC()}
 }
 
-func symptom(s incident.Symptom) Symptom {
-	return Symptom{
-		Source: s.Source, Title: s.Title, State: string(s.State), Signal: s.Signal, Count: s.Count, Link: s.Link,
-		Since: s.Since.UTC(), LastAt: s.LastAt.UTC(),
+// symptoms adds what the last signal of each said and named.
+func symptoms(in []incident.Symptom, signals []incident.Signal) []Symptom {
+	byID := make(map[string]incident.Signal, len(signals))
+	for _, s := range signals {
+		byID[s.ID] = s
 	}
+	return convert(in, func(s incident.Symptom) Symptom {
+		last := byID[s.Signal]
+		return Symptom{
+			Source: s.Source, Title: s.Title, State: string(s.State), Signal: s.Signal, Count: s.Count, Link: s.Link,
+			Summary:   cmp.Or(last.Annotations["summary"], last.Annotations["description"]),
+			Resources: convert(last.Resources, func(r incident.Resource) Resource { return Resource(r) }),
+			Since:     s.Since.UTC(), LastAt: s.LastAt.UTC(),
+		}
+	})
 }
 
 func tried(t incident.Tried) Tried {

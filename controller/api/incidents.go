@@ -29,7 +29,7 @@ func (c *call) limit() (int, error) {
 }
 
 func (s *Server) listIncidents(c *call) (any, error) {
-	if err := c.known("status", "entity", "q", "limit", "cursor"); err != nil {
+	if err := c.known("status", "entity", "q", "limit", "cursor", "dry_runs"); err != nil {
 		return nil, err
 	}
 	limit, err := c.limit()
@@ -43,6 +43,7 @@ func (s *Server) listIncidents(c *call) (any, error) {
 	}
 	found, next, err := s.o.Service.ListIncidents(c.Context(), store.IncidentFilter{
 		Status: statuses, Entity: q.Get("entity"), Query: q.Get("q"), Limit: limit, Cursor: q.Get("cursor"),
+		OmitDryRuns: q.Get("dry_runs") != "true",
 	})
 	if err != nil {
 		return nil, err

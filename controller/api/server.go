@@ -74,7 +74,7 @@ func (s *Server) routes() []route {
 		{"POST /v1/signals/{source...}", access.Webhook, s.takeSignals},
 		{"GET /v1/signals", access.Viewer, s.listSignals},
 		{"GET /v1/signals/{id}", access.Viewer, s.findSignal},
-		{"GET /v1/signals/{id}/body", access.Viewer, s.rawBody},
+		{"GET /v1/signals/{id}/body", rawBodies, s.rawBody},
 		{"GET /v1/signals/{id}/why", access.Viewer, s.signalWhy},
 
 		{"GET /v1/incidents", access.Viewer, s.listIncidents},

@@ -4,8 +4,13 @@ import (
 	"mime"
 	"net/http"
 
+	"github.com/secondline-ops/secondline/controller/access"
 	"github.com/secondline-ops/secondline/controller/store"
 )
+
+// rawBodies is who may see what a source sent, byte for byte. Signals are
+// redacted; a raw body holds the passwords that somebody put into an alert.
+const rawBodies = access.Engineer
 
 // takeSignals hands a delivery to intake, if the token is for its source.
 func (s *Server) takeSignals(c *call) (any, error) {
@@ -52,6 +57,9 @@ func (s *Server) findSignal(c *call) (any, error) {
 	// The body may be gone: it is kept for a shorter time than the signal.
 	if body, err := s.o.Service.FindBody(c.Context(), found.BodyID); err == nil {
 		out.Body = describeBody(body)
+		if c.who.May(rawBodies) != nil {
+			out.Body.Data, out.Body.Withheld = []byte{}, true
+		}
 	}
 	return out, nil
 }

@@ -2,8 +2,10 @@ package api
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
+	"github.com/secondline-ops/secondline/controller/incident"
 	"github.com/secondline-ops/secondline/diagnostics"
 	"github.com/secondline-ops/secondline/internal/entity"
 	"github.com/secondline-ops/secondline/runbooks"
@@ -28,30 +30,62 @@ type Summary struct {
 	OpenedAt   time.Time `json:"opened_at"`
 	UpdatedAt  time.Time `json:"updated_at"`
 	ResolvedAt time.Time `json:"resolved_at,omitzero"`
+	// RunStatus is that of the run which the incident is there for; "" when a signal opened it.
+	RunStatus string `json:"run_status,omitempty"`
+	DryRun    bool   `json:"dry_run,omitempty"` // it is there for plans only
+}
+
+// Standing is the status for people. What was there only for a run that a
+// person asked for and did not do what it was to do is no "resolved", it is
+// "run_failed", "run_refused" and so on; a dry run that ended well is "dry_run".
+func (s Summary) Standing() string {
+	switch {
+	case s.RunStatus == "" || incident.Status(s.Status).Open() || runbooks.RunStatus(s.RunStatus) == runbooks.RunVerified:
+		return s.Status
+	case s.DryRun && runbooks.RunStatus(s.RunStatus) == runbooks.RunPlanned:
+		return "dry_run"
+	}
+	return "run_" + s.RunStatus
 }
 
 // Incident is an incident with everything known about it.
 type Incident struct {
 	Summary
-	OnsetAt     time.Time    `json:"onset_at"`
-	Resolution  string       `json:"resolution"`
-	Why         string       `json:"why"` // of the diagnosis, in one sentence
-	Signals     []SignalRef  `json:"signals"`
-	Symptoms    []Symptom    `json:"symptoms"`
-	Hypotheses  []Hypothesis `json:"hypotheses"`
-	NotLookedAt []string     `json:"not_looked_at"`
-	Chain       []Link       `json:"chain"`
-	Tried       []Tried      `json:"tried"`
-	Runs        []Run        `json:"runs"`
-	Approvals   []Approval   `json:"approvals"`
-	Measured    *Measured    `json:"measured"`
-	Escalation  *Escalation  `json:"escalation"`
-	Tickets     []Ticket     `json:"tickets"`
-	BundleURL   string       `json:"bundle_url"` // "" until there is one
-	Seq         int64        `json:"seq"`        // of the last event, to follow from
+	OnsetAt    time.Time   `json:"onset_at"`
+	Resolution string      `json:"resolution"`
+	Why        string      `json:"why"` // of the diagnosis, in one sentence
+	Signals    []SignalRef `json:"signals"`
+	Symptoms   []Symptom   `json:"symptoms"`
+	// Hints are what the signals say of where it is: mount, unit, alertname …
+	Hints       map[string]string `json:"hints"`
+	Hypotheses  []Hypothesis      `json:"hypotheses"`
+	NotLookedAt []string          `json:"not_looked_at"`
+	Chain       []Link            `json:"chain"`
+	Tried       []Tried           `json:"tried"`
+	Runs        []Run             `json:"runs"`
+	Approvals   []Approval        `json:"approvals"`
+	Measured    *Measured         `json:"measured"`
+	Escalation  *Escalation       `json:"escalation"`
+	Tickets     []Ticket          `json:"tickets"`
+	BundleURL   string            `json:"bundle_url"` // "" until there is one
+	Seq         int64             `json:"seq"`        // of the last event, to follow from
+	// TruncatedAlerts is how many alerts a source left out of a delivery, at most.
+	TruncatedAlerts int `json:"truncated_alerts,omitempty"`
 	// Jobs are what agents do for it at this moment. They are given by GET
 	// /v1/incidents/{id} only.
 	Jobs []JobProgress `json:"jobs"`
+}
+
+// NamedBy is what the symptom's signal names, and where on it the incident is.
+func (in Incident) NamedBy(s Symptom) []string {
+	var names []string
+	for _, r := range s.Resources {
+		names = append(names, r.Value)
+	}
+	for _, o := range incident.ObjectsOf("any", in.Hints) { // of whichever entity: only the hints are shown
+		names = append(names, o.Hint+" "+o.Value)
+	}
+	return slices.Compact(names)
 }
 
 // SignalRef is a signal as an incident names it.
@@ -66,14 +100,17 @@ type SignalRef struct {
 
 // Symptom is what one stream of signals says.
 type Symptom struct {
-	Source string    `json:"source"`
-	Title  string    `json:"title"`
-	State  string    `json:"state"`
-	Signal string    `json:"signal"`
-	Count  int       `json:"count"`
-	Link   string    `json:"link"`
-	Since  time.Time `json:"since"`
-	LastAt time.Time `json:"last_at"`
+	Source string `json:"source"`
+	Title  string `json:"title"`
+	State  string `json:"state"`
+	Signal string `json:"signal"`
+	Count  int    `json:"count"`
+	Link   string `json:"link"`
+	// Summary and Resources are those of its last signal; empty when that is not at hand.
+	Summary   string     `json:"summary"`
+	Resources []Resource `json:"resources"`
+	Since     time.Time  `json:"since"`
+	LastAt    time.Time  `json:"last_at"`
 }
 
 // Hypothesis is a cause on an entity, with what speaks for and against it.
@@ -174,6 +211,8 @@ type Measured struct {
 // Escalation is the call for a person.
 type Escalation struct {
 	Reason   string    `json:"reason"`
+	Named    string    `json:"named"` // the name of the reason
+	Told     string    `json:"told"`  // whether people have heard of it
 	Notified []string  `json:"notified"`
 	At       time.Time `json:"at"`
 }
@@ -278,6 +317,8 @@ type Body struct {
 	Problem     string    `json:"problem"`
 	ReceivedAt  time.Time `json:"received_at"`
 	Data        []byte    `json:"data"`
+	// Withheld is set when the caller's role may not see Data, which is then empty.
+	Withheld bool `json:"withheld,omitempty"`
 }
 
 // Why is a tree of reasons, from records.

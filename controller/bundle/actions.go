@@ -29,7 +29,7 @@ func actions(in *incident.Incident) []Action {
 		for n, s := range run.Result.Steps {
 			told := step(s, planned[s.ID])
 			if len(s.Transcript) > 0 {
-				told.Transcript = fmt.Sprintf("transcripts/%s-%02d-%s.txt", safeName(run.ID), n+1, safeName(s.ID))
+				told.Transcript = "transcripts/" + stepBase(run.ID, n, s.ID) + ".txt"
 			}
 			a.Steps = append(a.Steps, told)
 		}

@@ -60,25 +60,69 @@ func Write(w io.Writer, b *Bundle, signer Signer) error {
 	return nil
 }
 
+// bounds are what is read of an archive at most.
+type bounds struct {
+	files      int
+	fileBytes  int64
+	totalBytes int64
+	rawBytes   int64 // unpacked, with all headers and padding
+}
+
 // Read reads an archive that anybody may have made. Sizes, counts and names are
-// bounded, and everything that is not a plain file of its own name is refused.
-// What it says is not checked: that is Verify.
+// bounded, and everything that is not a plain file of its own name is refused,
+// with an error of kind Invalid or TooLarge. What it says is not checked: that
+// is Verify.
 func Read(r io.Reader) (*Bundle, error) {
+	return read(r, bounds{files: maxFiles, fileBytes: maxFileBytes, totalBytes: maxTotalBytes, rawBytes: maxTotalBytes + maxFiles*2048})
+}
+
+func read(r io.Reader, most bounds) (*Bundle, error) {
+	found, err := unpack(r, most)
+	if err != nil {
+		return nil, err
+	}
+	b := &Bundle{sealed: found[manifestFile], signature: found[signatureFile], files: found}
+	delete(found, manifestFile)
+	delete(found, signatureFile)
+	if b.sealed == nil {
+		return nil, fault.New(fault.Invalid, "the bundle has no %s", manifestFile)
+	}
+	if err := json.Unmarshal(b.sealed, &b.manifest); err != nil {
+		return nil, fault.Wrap(fault.Invalid, err, "read %s", manifestFile)
+	}
+	if b.manifest.Schema != Schema {
+		return nil, fault.New(fault.Invalid, "the bundle is of schema %q, not %s", b.manifest.Schema, Schema)
+	}
+	return b, nil
+}
+
+// unpack returns the files of an archive by their names.
+func unpack(r io.Reader, most bounds) (map[string][]byte, error) {
 	unzipped, err := gzip.NewReader(r)
 	if err != nil {
 		return nil, fault.Wrap(fault.Invalid, err, "read bundle")
 	}
-	archive := tar.NewReader(io.LimitReader(unzipped, maxTotalBytes+maxFiles*2048))
-	b := &Bundle{files: map[string][]byte{}}
+	bounded := &io.LimitedReader{R: unzipped, N: most.rawBytes}
+	failed := func(err error, what string) error {
+		if bounded.N <= 0 {
+			return fault.New(fault.TooLarge, "the bundle unpacks to more than %d bytes", most.rawBytes)
+		}
+		return fault.Wrap(fault.Invalid, err, "read %s", what)
+	}
+	archive := tar.NewReader(bounded)
 	found := map[string][]byte{}
-	root, total := "", 0
-	for {
+	root, total := "", int64(0)
+	for entries := 0; ; entries++ {
 		header, err := archive.Next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
-			return nil, fault.Wrap(fault.Invalid, err, "read bundle")
+			return nil, failed(err, "bundle")
+		}
+		// Manifest and signature come on top; so do a few folders.
+		if entries >= most.files+most.files/10+2 || header.Size > most.fileBytes || total+header.Size > most.totalBytes {
+			return nil, fault.New(fault.TooLarge, "the bundle has more than %d files or %d MiB", most.files, most.totalBytes>>20)
 		}
 		if header.Typeflag == tar.TypeDir {
 			continue // somebody unpacked it and packed it again
@@ -90,31 +134,36 @@ func Read(r io.Reader) (*Bundle, error) {
 		if _, twice := found[name]; twice {
 			return nil, fault.New(fault.Invalid, "the bundle has %q twice", name)
 		}
-		if len(found) >= maxFiles+2 || header.Size > maxFileBytes || total+int(header.Size) > maxTotalBytes {
-			return nil, fault.New(fault.TooLarge, "the bundle has more than %d files or %d MiB", maxFiles, maxTotalBytes>>20)
-		}
 		// Grows with what is there, not with what the header promises.
 		var data bytes.Buffer
-		if _, err := io.Copy(&data, io.LimitReader(archive, maxFileBytes)); err != nil {
-			return nil, fault.Wrap(fault.Invalid, err, "read %q", name)
+		if _, err := io.Copy(&data, io.LimitReader(archive, most.fileBytes)); err != nil {
+			return nil, failed(err, fmt.Sprintf("%q", name))
 		}
 		found[name] = data.Bytes()
-		total += data.Len()
+		total += int64(data.Len())
 	}
-	b.sealed, b.signature = found[manifestFile], found[signatureFile]
-	delete(found, manifestFile)
-	delete(found, signatureFile)
-	b.files = found
-	if b.sealed == nil {
-		return nil, fault.New(fault.Invalid, "the bundle has no %s", manifestFile)
+	if err := onlyZeros(bounded); err != nil || bounded.N <= 0 {
+		return nil, failed(err, "the end of the bundle")
 	}
-	if err := json.Unmarshal(b.sealed, &b.manifest); err != nil {
-		return nil, fault.Wrap(fault.Invalid, err, "read %s", manifestFile)
+	return found, nil
+}
+
+// onlyZeros reads to the end, with gzip's checksum: some programs would unpack
+// what stands behind the end of an archive, where nothing is verified.
+func onlyZeros(r io.Reader) error {
+	block := make([]byte, 32<<10)
+	for {
+		n, err := r.Read(block)
+		if len(bytes.Trim(block[:n], "\x00")) > 0 {
+			return errors.New("something follows the end of the archive")
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
 	}
-	if b.manifest.Schema != Schema {
-		return nil, fault.New(fault.Invalid, "the bundle is of schema %q, not %s", b.manifest.Schema, Schema)
-	}
-	return b, nil
 }
 
 // entryName returns the name below the one folder that all entries share.

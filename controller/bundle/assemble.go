@@ -16,7 +16,7 @@ import (
 
 // Bounds of what is read from the store for one bundle.
 const (
-	maxEvents   = 20_000
+	maxEvents   = maxRecords
 	eventPage   = 1000
 	maxSignals  = 500
 	signalPage  = 100
@@ -64,8 +64,8 @@ func Assemble(ctx context.Context, src Source, incidentID string, o Options) (*B
 	if input.Signals, err = g.signals(in.ID); err != nil {
 		return nil, err
 	}
-	if input.Facts, err = src.ListFacts(ctx, in.ID); err != nil {
-		return nil, fmt.Errorf("list facts: %w", err)
+	if input.Facts, err = g.facts(in.ID); err != nil {
+		return nil, err
 	}
 	input.Causes, input.Runbooks = src.CauseDocuments(), g.runbooks(in)
 	input.Entities = src.Entities(entityIDs(in))
@@ -77,7 +77,8 @@ func Assemble(ctx context.Context, src Source, incidentID string, o Options) (*B
 	if err != nil {
 		return nil, err
 	}
-	return pack(input, raws, bodies, g.leftOut)
+	input.LeftOut = g.leftOut
+	return pack(input, raws, bodies)
 }
 
 // gatherer reads for one bundle and notes what it left out.
@@ -108,6 +109,19 @@ func (g *gatherer) events(id string) ([]incident.Event, error) {
 		}
 		after = page[len(page)-1].Seq
 	}
+}
+
+// facts returns the newest facts.
+func (g *gatherer) facts(id string) ([]diagnostics.Fact, error) {
+	all, err := g.src.ListFacts(g.ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("list facts: %w", err)
+	}
+	if more := len(all) - maxRecords; more > 0 {
+		g.skip("facts before the last %d", maxRecords)
+		all = all[more:]
+	}
+	return all, nil
 }
 
 func (g *gatherer) signals(id string) ([]incident.Signal, error) {

@@ -2,9 +2,9 @@
 // is assembled from what the store holds, redacted once more, signed, written,
 // read and verified. It decides nothing about the incident.
 //
-// The one thing to know: everything in a bundle comes from one redacted Input,
-// the report too, and everything but the signature is in the manifest with its
-// digest. What was left out for its size is named there as well.
+// The one thing to know: build makes everything in a bundle of its sources, the
+// report too, and depends on nothing else. Verify therefore builds it again of
+// the sources that are in it, and compares every byte.
 package bundle
 
 import (
@@ -33,6 +33,7 @@ const (
 	maxFileBytes  = 64 << 20
 	maxTotalBytes = 256 << 20
 	maxNameBytes  = 240
+	maxRecords    = 20_000 // events, facts, signals, entities: the report compares them with each other
 )
 
 // Manifest says what is in a bundle.

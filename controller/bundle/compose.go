@@ -20,6 +20,7 @@ func Compose(in Input) Report {
 	r := Report{
 		Schema: ReportSchema, Version: in.Version, MadeAt: in.MadeAt.UTC(), Incident: headline(&in.Incident),
 		Others: []Hypothesis{}, Redactions: in.Redactions, LeftOut: append([]string{}, in.LeftOut...),
+		MadeOf: append([]Item{}, in.MadeOf...),
 	}
 	if r.Redactions == nil {
 		r.Redactions = map[string]int{}

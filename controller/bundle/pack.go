@@ -2,7 +2,6 @@ package bundle
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -11,9 +10,7 @@ import (
 	"strings"
 
 	"github.com/secondline-ops/secondline/controller/incident"
-	"github.com/secondline-ops/secondline/controller/store"
 	"github.com/secondline-ops/secondline/diagnostics"
-	"github.com/secondline-ops/secondline/internal/entity"
 	"github.com/secondline-ops/secondline/internal/fault"
 	"github.com/secondline-ops/secondline/internal/remote"
 	"github.com/secondline-ops/secondline/runbooks"
@@ -22,34 +19,35 @@ import (
 // packer makes the files of a bundle. Everything goes through add, so that
 // nothing gets past the manifest.
 type packer struct {
-	scrubber *scrubber
-	files    map[string][]byte
-	items    map[string]*Item
-	total    int
-	leftOut  []string
+	files   map[string][]byte
+	items   map[string]*Item
+	total   int
+	leftOut []string
 }
 
-// pack redacts the parts and makes files and manifest of them.
-func pack(in Input, raws map[string][]byte, bodies map[string]store.Body, leftOut []string) (*Bundle, error) {
-	p := &packer{scrubber: newScrubber(), files: map[string][]byte{}, items: map[string]*Item{}, leftOut: leftOut}
-	causes, books := in.Causes, in.Runbooks // reviewed files, whose digests are cited
-	clean, err := scrub(p.scrubber, in)
-	if err != nil {
-		return nil, err
-	}
-	in = clean
-	in.Causes, in.Runbooks = causes, books
-	in.Excerpts = p.addRaws(in.Facts, raws)
-	p.addBodies(in.Signals, bodies)
-	p.addRuns(in.Incident.Runs)
-	for _, doc := range causes {
+// build makes the bundle of its sources. It is pure, and it redacts nothing: the
+// same sources give the same bytes, which is how Verify finds a forged one.
+func build(s sources) (*Bundle, error) {
+	p := &packer{files: map[string][]byte{}, items: map[string]*Item{}, leftOut: slices.Clone(s.input.LeftOut)}
+	in := s.input
+	in.Excerpts = p.addRaws(in.Facts, s.raws)
+	p.addBodies(in.Signals, s.bodies)
+	p.addPreserved(in.Incident.Runs, s.preserved)
+	for _, doc := range in.Causes {
 		p.add(Item{Path: "causes/" + safeName(doc.Name), Name: doc.Digest}, doc.Body)
 	}
-	for _, doc := range books {
+	for _, doc := range in.Runbooks {
 		p.add(Item{Path: "runbooks/" + safeName(doc.Name), Name: doc.Digest}, doc.Body)
 	}
-	in.LeftOut, in.Redactions = p.leftOut, maps.Clone(p.scrubber.total)
-	if err := p.addDocuments(in); err != nil {
+	for _, name := range documentNames() {
+		if err := p.require(name, s.documents[name]); err != nil {
+			return nil, err
+		}
+	}
+	in.MadeOf = p.list() // what follows is derived from what is there by now
+	p.addRuns(in.Incident.Runs)
+	in.LeftOut = p.leftOut
+	if err := p.addReport(in); err != nil {
 		return nil, err
 	}
 	return p.seal(in)
@@ -61,10 +59,10 @@ func (p *packer) add(item Item, data []byte) bool {
 	_, taken := p.files[item.Path]
 	switch {
 	case taken:
-		p.leftOut = append(p.leftOut, item.Path+": there is another file of that name")
+		p.skip(item.Path + ": there is another file of that name")
 		return false
 	case len(data) > maxFileBytes || p.total+len(data) > maxTotalBytes || len(p.files) >= maxFiles:
-		p.leftOut = append(p.leftOut, fmt.Sprintf("%s: %d bytes would make the bundle too large", item.Path, len(data)))
+		p.skip(fmt.Sprintf("%s: %d bytes would make the bundle too large", item.Path, len(data)))
 		return false
 	}
 	item.Bytes, item.SHA256 = len(data), hexDigest(data)
@@ -79,39 +77,51 @@ func (p *packer) add(item Item, data []byte) bool {
 	return true
 }
 
-// addRaws adds the raw outputs and makes the facts name their digests as they
-// are here: redaction may have changed them. It returns the beginnings for the
-// report, by digest.
-func (p *packer) addRaws(facts []diagnostics.Fact, raws map[string][]byte) map[string]string {
+// skip names what was left out, once: a bundle that is built again of its own
+// sources leaves the same out, and has its name already.
+func (p *packer) skip(what string) {
+	if !slices.Contains(p.leftOut, what) {
+		p.leftOut = append(p.leftOut, what)
+	}
+}
+
+// require adds a file without which there is no bundle.
+func (p *packer) require(name string, data []byte) error {
+	if !p.add(Item{Path: name}, data) {
+		return fault.New(fault.TooLarge, "%s with %d bytes does not fit into the bundle", name, len(data))
+	}
+	return nil
+}
+
+// list returns what is there, in the order of the paths.
+func (p *packer) list() []Item {
+	list := []Item{}
+	for _, name := range slices.Sorted(maps.Keys(p.items)) {
+		list = append(list, *p.items[name])
+	}
+	return list
+}
+
+// addRaws adds the raw outputs that the facts cite, and returns their
+// beginnings for the report, by digest.
+func (p *packer) addRaws(facts []diagnostics.Fact, raws map[string]content) map[string]string {
 	excerpts := map[string]string{}
-	renamed := map[string]string{}
-	for i := range facts {
-		for j := range facts[i].Raws {
-			raw := &facts[i].Raws[j]
-			data, ok := raws[raw.SHA256]
+	for _, fact := range facts {
+		for _, raw := range fact.Raws {
+			c, ok := raws[raw.SHA256]
 			if !ok {
 				continue
 			}
-			digest, known := renamed[raw.SHA256]
-			if !known {
-				clean, counts := p.scrubber.text(data)
-				digest = hexDigest(clean)
-				renamed[raw.SHA256] = digest
-				if _, have := p.files[rawPath(digest)]; !have && !p.add(Item{
-					Path: rawPath(digest), Redactions: counts, Name: raw.Name, Command: raw.Command, Host: facts[i].Target,
-					Status: string(raw.Status), At: raw.At.UTC(), Truncated: raw.Truncated,
-				}, clean) {
-					continue
-				}
-				excerpts[digest] = excerpt(clean)
-			}
-			item, have := p.items[rawPath(digest)]
-			if !have {
+			name := rawPath(raw.SHA256)
+			if _, have := p.items[name]; !have && !p.add(Item{
+				Path: name, Redactions: c.redactions, Name: raw.Name, Command: raw.Command, Host: fact.Target,
+				Status: string(raw.Status), At: raw.At.UTC(), Truncated: raw.Truncated,
+			}, c.data) {
 				continue
 			}
-			raw.SHA256, raw.Bytes = digest, item.Bytes
-			if !slices.Contains(item.Facts, facts[i].ID) {
-				item.Facts = append(item.Facts, facts[i].ID)
+			excerpts[raw.SHA256] = excerpt(c.data)
+			if item := p.items[name]; !slices.Contains(item.Facts, fact.ID) {
+				item.Facts = append(item.Facts, fact.ID)
 			}
 		}
 	}
@@ -120,21 +130,43 @@ func (p *packer) addRaws(facts []diagnostics.Fact, raws map[string][]byte) map[s
 
 func rawPath(digest string) string { return "raw/" + safeName(digest) + ".txt" }
 
-func (p *packer) addBodies(signals []incident.Signal, bodies map[string]store.Body) {
+func bodyPath(id string) string { return "bodies/" + safeName(id) + ".txt" }
+
+func (p *packer) addBodies(signals []incident.Signal, bodies map[string]content) {
+	added := map[string]bool{}
 	for _, s := range signals {
-		body, ok := bodies[s.BodyID]
-		if !ok {
+		c, ok := bodies[s.BodyID]
+		if !ok || added[s.BodyID] {
 			continue
 		}
-		delete(bodies, s.BodyID)
-		clean, counts := p.scrubber.text(body.Data)
-		p.add(Item{
-			Path: "bodies/" + safeName(s.BodyID) + ".txt", Redactions: counts, Name: s.BodyID, Host: s.Source,
-			Status: string(body.Status), At: body.ReceivedAt.UTC(),
-		}, clean)
+		added[s.BodyID] = true
+		p.add(Item{Path: bodyPath(s.BodyID), Redactions: c.redactions, Name: s.BodyID, Host: s.Source, Status: c.status, At: c.at.UTC()}, c.data)
 	}
 }
 
+// stepBase is how the files of a run's step begin: "run-7-02-vacuum".
+func stepBase(runID string, n int, stepID string) string {
+	return fmt.Sprintf("%s-%02d-%s", safeName(runID), n+1, safeName(stepID))
+}
+
+func (p *packer) addPreserved(runs []incident.Run, preserved map[string]map[string][]byte) {
+	for i := range runs {
+		if runs[i].Result == nil {
+			continue
+		}
+		for n, step := range runs[i].Result.Steps {
+			base := stepBase(runs[i].ID, n, step.ID)
+			for _, name := range slices.Sorted(maps.Keys(preserved[base])) {
+				p.add(Item{Path: preservedPath(base, name), Name: name, Host: runs[i].Target, At: step.StartedAt.UTC()}, preserved[base][name])
+			}
+		}
+	}
+}
+
+func preservedPath(base, name string) string { return "preserved/" + base + "-" + safeName(name) }
+
+// addRuns adds plans and transcripts as people read them; their fields stand in
+// incident.json.
 func (p *packer) addRuns(runs []incident.Run) {
 	for i := range runs {
 		run := &runs[i]
@@ -144,18 +176,13 @@ func (p *packer) addRuns(runs []incident.Run) {
 		if run.Result == nil {
 			continue
 		}
-		for n := range run.Result.Steps {
-			step := &run.Result.Steps[n]
-			base := fmt.Sprintf("%s-%02d-%s", safeName(run.ID), n+1, safeName(step.ID))
+		for n, step := range run.Result.Steps {
 			if len(step.Transcript) > 0 {
 				p.add(Item{
-					Path: "transcripts/" + base + ".txt", Name: step.ID, Host: run.Target, Status: string(step.Status), At: step.StartedAt.UTC(),
+					Path: "transcripts/" + stepBase(run.ID, n, step.ID) + ".txt", Name: step.ID, Host: run.Target,
+					Status: string(step.Status), At: step.StartedAt.UTC(),
 				}, transcript(step.Transcript))
 			}
-			for _, name := range slices.Sorted(maps.Keys(step.Preserved)) {
-				p.add(Item{Path: "preserved/" + base + "-" + safeName(name), Name: name, Host: run.Target, At: step.StartedAt.UTC()}, step.Preserved[name])
-			}
-			step.Preserved = nil // stands in its own file
 		}
 	}
 }
@@ -164,7 +191,7 @@ func planText(p *runbooks.Plan) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s (%s) on %s\ndigest %s\nrunbook %s\neffect %s, at most %s\n", p.Title, p.Runbook, p.Target, p.Digest, p.RunbookDigest, p.Effect, p.WorstCase)
 	for _, r := range p.Preconditions {
-		fmt.Fprintf(&b, "requires %s: %s %s\n", r.That, r.Truth, r.Why)
+		fmt.Fprintf(&b, "requires %s: %s\n", r.Answer(), r.Sentence())
 	}
 	if p.Refused != "" {
 		fmt.Fprintf(&b, "refused: %s\n", p.Refused)
@@ -191,20 +218,15 @@ func transcript(list []runbooks.Exchange) []byte {
 	return b.Bytes()
 }
 
-// addDocuments adds what other programs read, and the report in its forms.
-func (p *packer) addDocuments(in Input) error {
+// addReport adds the report in its forms, and the subject it speaks of.
+func (p *packer) addReport(in Input) error {
 	report := Compose(in)
 	for _, doc := range []struct {
 		path string
 		make func() ([]byte, error)
 	}{
-		{"incident.json", func() ([]byte, error) { return indented(in.Incident) }},
-		{"subject.json", func() ([]byte, error) { return indented(in.Subject()) }},
-		{"inventory.json", func() ([]byte, error) { return indented(map[string][]entity.Entity{"entities": in.Entities}) }},
-		{"events.jsonl", func() ([]byte, error) { return lines(in.Events) }},
-		{"facts.jsonl", func() ([]byte, error) { return lines(in.Facts) }},
-		{"signals.jsonl", func() ([]byte, error) { return lines(in.Signals) }},
-		{"report.json", func() ([]byte, error) { return indented(report) }},
+		{subjectFile, func() ([]byte, error) { return indented(in.Subject()) }},
+		{reportFile, func() ([]byte, error) { return indented(report) }},
 		{"report.md", func() ([]byte, error) { return report.Markdown(), nil }},
 		{"report.html", report.HTML},
 	} {
@@ -212,8 +234,8 @@ func (p *packer) addDocuments(in Input) error {
 		if err != nil {
 			return fmt.Errorf("write %s: %w", doc.path, err)
 		}
-		if !p.add(Item{Path: doc.path}, data) {
-			return fault.New(fault.TooLarge, "%s with %d bytes does not fit into the bundle", doc.path, len(data))
+		if err := p.require(doc.path, data); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -222,12 +244,8 @@ func (p *packer) addDocuments(in Input) error {
 func (p *packer) seal(in Input) (*Bundle, error) {
 	m := Manifest{
 		Schema: Schema, Tool: "secondline", Version: in.Version, MadeAt: in.MadeAt, Incident: refOf(&in.Incident),
-		Items: []Item{}, Redactions: p.scrubber.total, LeftOut: append([]string{}, p.leftOut...),
+		Items: p.list(), Redactions: in.Redactions, LeftOut: append([]string{}, p.leftOut...),
 	}
-	for _, item := range p.items {
-		m.Items = append(m.Items, *item)
-	}
-	slices.SortFunc(m.Items, func(a, b Item) int { return cmp.Compare(a.Path, b.Path) })
 	sealed, err := indented(m)
 	if err != nil {
 		return nil, fmt.Errorf("write manifest: %w", err)

@@ -27,6 +27,7 @@ type Input struct {
 	Excerpts   map[string]string
 	LeftOut    []string
 	Redactions map[string]int
+	MadeOf     []Item `json:"-"`
 }
 
 // Subject is what the diagnosis was about, as it was then: the inventory may
@@ -66,6 +67,7 @@ type Report struct {
 	Evidence    []FactEntry    `json:"evidence"`
 	Redactions  map[string]int `json:"redactions"`
 	LeftOut     []string       `json:"left_out"`
+	MadeOf      []Item         `json:"made_of"` // the files it rests on, as the manifest lists them
 }
 
 // Headline is what the incident is and how it stands.

@@ -1,15 +1,11 @@
 package bundle
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"io"
 	"path"
 	"slices"
 	"strings"
 
-	"github.com/secondline-ops/secondline/controller/incident"
 	"github.com/secondline-ops/secondline/diagnostics"
 	"github.com/secondline-ops/secondline/internal/sshsig"
 )
@@ -25,19 +21,41 @@ const (
 	SignatureBad   SignatureState = "bad"      // it does not fit the manifest
 )
 
-// Result is what Verify found.
-type Result struct {
-	Signature SignatureState      `json:"signature"`
-	Signer    string              `json:"signer"` // fingerprint; "" when unsigned or bad
-	Problems  []string            `json:"problems"`
-	Claims    []diagnostics.Claim `json:"claims"`
+// maxProblems is how many problems are named; a hostile bundle can have any number.
+const maxProblems = 100
+
+// Check is what a bundle is verified with.
+type Check struct {
+	Probes  *diagnostics.ProbeSet
+	Keys    []sshsig.PublicKey // that are trusted
+	Version string             // of the tool that verifies
 }
 
-// Intact reports whether every file is as the manifest says, every claim holds,
-// and the signature is not bad. It does not say that the signer is trusted.
+// Result is what Verify found.
+type Result struct {
+	Signature  SignatureState      `json:"signature"`
+	Signer     string              `json:"signer"`     // fingerprint; "" when unsigned or bad
+	WrittenBy  string              `json:"written_by"` // version of the tool, as the manifest says
+	Uncompared []string            `json:"uncompared"` // files with wording of another version, which differs from ours
+	Problems   []string            `json:"problems"`
+	Claims     []diagnostics.Claim `json:"claims"`
+}
+
+// Intact reports whether the bundle contradicts itself nowhere: every file is
+// as the manifest says and as the bundle's own records give it, every claim
+// holds, and the signature is not bad. Who made it, it does not say: a bundle
+// that somebody made up from beginning to end can be intact.
 func (r Result) Intact() bool {
 	return len(r.Problems) == 0 && r.Held() == len(r.Claims) && r.Signature != SignatureBad
 }
+
+// Verified reports whether the bundle is intact and signed by one of the given keys.
+func (r Result) Verified() bool { return r.Intact() && r.Signature == SignatureValid }
+
+// VerifiedUnsigned reports whether the bundle is as good as one without a
+// trusted signature can be: intact, with every word compared. What another
+// version worded, only a signature can vouch for.
+func (r Result) VerifiedUnsigned() bool { return r.Intact() && len(r.Uncompared) == 0 }
 
 // Held returns how many claims hold.
 func (r Result) Held() int {
@@ -52,36 +70,54 @@ func (r Result) Held() int {
 
 // String says it in one line: "41 of 41 claims hold, all files intact, signature valid".
 func (r Result) String() string {
+	claims := fmt.Sprintf("%d of %d claims hold", r.Held(), len(r.Claims))
+	if len(r.Claims) == 0 {
+		claims = "it makes no claim, so nothing in it is proven"
+	}
 	files := "all files intact"
 	if n := len(r.Problems); n > 0 {
-		files = fmt.Sprintf("%d problems with files", n)
+		files = fmt.Sprintf("%d problems", n)
 	}
-	return fmt.Sprintf("%d of %d claims hold, %s, signature %s", r.Held(), len(r.Claims), files, strings.ReplaceAll(string(r.Signature), "_", " "))
+	if len(r.Uncompared) > 0 {
+		files += fmt.Sprintf(", written by version %s: rendered text not compared", r.WrittenBy)
+	}
+	return fmt.Sprintf("%s, %s, signature %s", claims, files, strings.ReplaceAll(string(r.Signature), "_", " "))
 }
 
 // Verify checks everything that can be checked without the controller: the
-// signature, the digest of each file, the raw digests of each fact, that the
-// report names the diagnosis, and each claim of the diagnosis, made again from
-// the raw bytes with the causes in the bundle.
-func Verify(b *Bundle, probes *diagnostics.ProbeSet, keys []sshsig.PublicKey) Result {
-	v := verifier{b: b, probes: probes, result: Result{Problems: []string{}, Claims: []diagnostics.Claim{}}}
-	v.signature(keys)
+// signature, the digest of each file, that report, plans, transcripts and
+// manifest are what the records in the bundle give when they are made again,
+// and each claim of the diagnosis, made again from the raw bytes with the
+// causes in the bundle. It is pure.
+func Verify(b *Bundle, c Check) Result {
+	v := verifier{b: b, check: c, result: Result{
+		WrittenBy: b.manifest.Version, Uncompared: []string{}, Problems: []string{}, Claims: []diagnostics.Claim{},
+	}}
+	v.signature()
 	v.items()
-	v.content()
+	if s, ok := v.sources(); ok {
+		v.rebuild(s)
+		v.claims(s.input)
+	}
 	return v.result
 }
 
 type verifier struct {
 	b      *Bundle
-	probes *diagnostics.ProbeSet
+	check  Check
 	result Result
 }
 
 func (v *verifier) problem(format string, args ...any) {
-	v.result.Problems = append(v.result.Problems, fmt.Sprintf(format, args...))
+	switch n := len(v.result.Problems); {
+	case n < maxProblems:
+		v.result.Problems = append(v.result.Problems, fmt.Sprintf(format, args...))
+	case n == maxProblems:
+		v.result.Problems = append(v.result.Problems, "there are more problems, which are not named")
+	}
 }
 
-func (v *verifier) signature(keys []sshsig.PublicKey) {
+func (v *verifier) signature() {
 	if v.b.signature == nil {
 		v.result.Signature = SignatureNone
 		return
@@ -93,7 +129,7 @@ func (v *verifier) signature(keys []sshsig.PublicKey) {
 		return
 	}
 	v.result.Signature, v.result.Signer = SignatureNoKey, signer.Fingerprint()
-	if slices.ContainsFunc(keys, signer.Equal) {
+	if slices.ContainsFunc(v.check.Keys, signer.Equal) {
 		v.result.Signature = SignatureValid
 	}
 }
@@ -119,59 +155,41 @@ func (v *verifier) items() {
 	}
 }
 
-func (v *verifier) content() {
-	var in incident.Incident
-	var subject diagnostics.Subject
-	var report Report
-	facts := []diagnostics.Fact{}
-	for name, into := range map[string]any{"incident.json": &in, "subject.json": &subject, "report.json": &report} {
-		if err := json.Unmarshal(v.b.files[name], into); err != nil {
-			v.problem("%q cannot be read: %v", name, err)
-		}
-	}
-	d := json.NewDecoder(bytes.NewReader(v.b.files["facts.jsonl"]))
-	for {
-		var f diagnostics.Fact
-		err := d.Decode(&f)
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			v.problem("%q cannot be read: %v", "facts.jsonl", err)
-			break
-		}
-		facts = append(facts, f)
-	}
-	v.raws(facts)
-	if in.Diagnosis == nil {
+// claims makes each claim of the diagnosis again.
+func (v *verifier) claims(in Input) {
+	facts := v.withData(in.Facts)
+	d := in.Incident.Diagnosis
+	if d == nil {
 		return
 	}
-	v.report(report, *in.Diagnosis)
 	cat, err := diagnostics.NewCatalogue(v.causes())
 	if err != nil {
 		v.problem("the causes cannot be used: %v", err)
 		return
 	}
-	v.result.Claims = diagnostics.Recheck(cat, v.probes, roundOf(facts, *in.Diagnosis), subject, *in.Diagnosis)
+	v.result.Claims = diagnostics.Recheck(cat, v.check.Probes, roundOf(facts, *d), in.Subject(), *d)
 }
 
-// raws gives the facts their bytes back, as far as they are here. Whether they
-// have the digest that the fact cites is checked here for all facts; Recheck
-// looks only at those that its claims rest on.
-func (v *verifier) raws(facts []diagnostics.Fact) {
-	for i := range facts {
-		for j := range facts[i].Raws {
-			raw := &facts[i].Raws[j]
+// withData returns the facts with their bytes, as far as they are here. Whether
+// they have the digest that the fact cites is checked here for all facts;
+// Recheck looks only at those that its claims rest on.
+func (v *verifier) withData(facts []diagnostics.Fact) []diagnostics.Fact {
+	whole := slices.Clone(facts)
+	for i := range whole {
+		whole[i].Raws = slices.Clone(whole[i].Raws)
+		for j := range whole[i].Raws {
+			raw := &whole[i].Raws[j]
 			data, ok := v.b.files[rawPath(raw.SHA256)]
 			if !ok {
 				continue // named in left_out; a claim that needs it will not hold
 			}
 			raw.Data = data
 			if hexDigest(data) != raw.SHA256 {
-				v.problem("%q of fact %s does not have the digest that the fact cites", raw.Name, facts[i].ID)
+				v.problem("%q of fact %s does not have the digest that the fact cites", raw.Name, whole[i].ID)
 			}
 		}
 	}
+	return whole
 }
 
 // roundOf returns the facts that the diagnosis was made of. A controller marks
@@ -203,7 +221,7 @@ func (v *verifier) causes() []*diagnostics.Cause {
 		if path.Dir(name) != "causes" {
 			continue
 		}
-		cause, err := diagnostics.ParseCause(path.Base(name), v.b.files[name], v.probes)
+		cause, err := diagnostics.ParseCause(path.Base(name), v.b.files[name], v.check.Probes)
 		if err != nil {
 			v.problem("%q cannot be read with the probes that are here: %v", name, err)
 			continue
@@ -211,23 +229,4 @@ func (v *verifier) causes() []*diagnostics.Cause {
 		causes = append(causes, cause)
 	}
 	return causes
-}
-
-// report checks that people are told what the diagnosis says.
-func (v *verifier) report(r Report, d diagnostics.Diagnosis) {
-	told := slices.Clone(r.Others)
-	if r.Cause != nil {
-		told = append([]Hypothesis{*r.Cause}, told...)
-	}
-	if (r.Cause == nil) != (d.Unknown || len(d.Hypotheses) == 0) || len(told) != len(d.Hypotheses) {
-		v.problem("report.json tells of other hypotheses than the diagnosis")
-		return
-	}
-	for i, h := range d.Hypotheses {
-		got, gotErr := json.Marshal(told[i])
-		want, wantErr := json.Marshal(hypothesis(h))
-		if gotErr != nil || wantErr != nil || !bytes.Equal(got, want) {
-			v.problem("report.json says something else of %s than the diagnosis", h.Cause)
-		}
-	}
 }

@@ -185,7 +185,8 @@ func (w *world) CauseDocuments() []job.Document {
 }
 
 func (w *world) RunbookDocument(name string) (job.Document, bool) {
-	return job.Document{Name: name + ".yaml", Digest: "sha256:bb", Body: []byte("name: " + name + "\n")}, name == "make-room"
+	body := []byte("name: " + name + "\n")
+	return job.Document{Name: name + ".yaml", Digest: "sha256:" + hexDigest(body), Body: body}, name == "make-room"
 }
 
 func (w *world) Entities([]string) []entity.Entity {
@@ -226,4 +227,10 @@ func newKey(t *testing.T) *sshsig.Key {
 		t.Fatal(err)
 	}
 	return key
+}
+
+// asked is how the tests verify: the version is that of assemble.
+func asked(t *testing.T, keys ...sshsig.PublicKey) Check {
+	t.Helper()
+	return Check{Probes: probeSet(t), Keys: keys, Version: "1.2.3"}
 }

@@ -4,6 +4,8 @@
 package correlate
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/secondline-ops/secondline/controller/incident"
@@ -13,23 +15,43 @@ import (
 type Assignment struct {
 	Deed     incident.CorrelateDeed
 	Incident *incident.Incident // nil when a new one is to be opened, or none is concerned
+	State    incident.State     // what the signal counts as saying
 	Reason   string             // a sentence; it is stored with the signal
 }
 
 // Assign decides. candidates are the open incidents, and those resolved within
-// incident.ReopenWithin, that share the signal's entity or identity, newest
-// first. hints are those of the signal.
+// incident.ReopenWithin, that share the signal's identity or one of its objects,
+// newest first. hints are those of the signal.
+//
+// A state that nobody knows counts as firing where nothing is open, or nothing
+// says that it is over: not to look because of a strange word could miss a fault.
 func Assign(sig incident.Signal, hints map[string]string, candidates []*incident.Incident, now time.Time) Assignment {
-	if in := byIdentity(sig, candidates); in != nil {
+	in := byIdentity(sig, candidates)
+	said := ""
+	if sig.State == incident.StateUnknown && (in == nil || !in.Status.Open() || firing(sig, in)) {
+		sig.State = incident.Firing
+		said = fmt.Sprintf("its state %q is not known and counts as firing; ", sig.StateRaw)
+	}
+	a := assign(sig, hints, in, candidates, now)
+	a.State, a.Reason = sig.State, said+a.Reason
+	return a
+}
+
+func assign(sig incident.Signal, hints map[string]string, in *incident.Incident, candidates []*incident.Incident, now time.Time) Assignment {
+	if in != nil {
 		return sameIdentity(sig, in, now)
 	}
 	if sig.State != incident.Firing {
 		return Assignment{Deed: incident.DeedStored, Reason: "it says " + string(sig.State) + ", and no open incident has its identity"}
 	}
+	objects := incident.ObjectsOf(sig.Entity, hints)
 	for _, in := range candidates {
-		if in.Status.Open() && sig.Entity != "" && in.Entity == sig.Entity {
-			if key := sharedObject(in.Hints, hints); key != "" {
-				return Assignment{Deed: incident.DeedJoined, Incident: in, Reason: "same entity and same " + key + " as an open incident"}
+		if !in.Status.Open() {
+			continue
+		}
+		for _, o := range in.Objects() {
+			if slices.Contains(objects, o) {
+				return Assignment{Deed: incident.DeedJoined, Incident: in, Reason: "same entity and same " + o.Hint + " as an open incident"}
 			}
 		}
 	}
@@ -62,14 +84,9 @@ func sameIdentity(sig incident.Signal, in *incident.Incident, now time.Time) Ass
 	return Assignment{Deed: incident.DeedJoined, Incident: in, Reason: "same identity as an incident that is open or was just resolved"}
 }
 
-// sharedObject returns the first hint that names what is broken and is equal
-// on both sides. The name of the alert alone joins nothing: two disks of one
-// host can be full for different reasons.
-func sharedObject(a, b map[string]string) string {
-	for _, key := range []string{"mount", "unit", "path", "process", "url", "port"} {
-		if v := b[key]; v != "" && a[key] == v {
-			return key
-		}
-	}
-	return ""
+// firing reports whether the signal's own symptom fires in an open incident.
+func firing(sig incident.Signal, in *incident.Incident) bool {
+	return slices.ContainsFunc(in.Symptoms, func(s incident.Symptom) bool {
+		return s.Identity == sig.Identity && s.Source == sig.Source && s.State == incident.Firing
+	})
 }

@@ -25,12 +25,15 @@ func TestAssign(t *testing.T) {
 		in.Status, in.ResolvedAt = incident.Resolved, t0.Add(-ago)
 		return in
 	}
+	saysOK := open("ok", "web1", "f1", nil)
+	saysOK.Symptoms[0].State = incident.SourceSaysOK
 	cases := map[string]struct {
 		sig   incident.Signal
 		hints map[string]string
 		among []*incident.Incident
 		want  incident.CorrelateDeed
 		in    string
+		as    incident.State // what it counts as; "" is what it says
 	}{
 		"nothing is open":                      {sig: incident.Signal{Entity: "web1", Identity: "f1"}, want: incident.DeedOpened},
 		"told again":                           {sig: incident.Signal{Entity: "web1", Identity: "f1", StartsAt: t0}, among: []*incident.Incident{open("a", "web1", "f1", nil)}, want: incident.DeedDuplicate, in: "a"},
@@ -46,12 +49,17 @@ func TestAssign(t *testing.T) {
 			sig: incident.Signal{Entity: "web1", Identity: "f2", StartsAt: t0}, hints: mount,
 			among: []*incident.Incident{open("a", "web1", "f1", mount), open("b", "web1", "f2", nil)}, want: incident.DeedDuplicate, in: "b",
 		},
-		"resolved of an open one":         {sig: incident.Signal{Entity: "web1", Identity: "f1", State: incident.SourceSaysOK}, among: []*incident.Incident{open("a", "web1", "f1", nil)}, want: incident.DeedResolved, in: "a"},
-		"resolved of nothing":             {sig: incident.Signal{Entity: "web1", Identity: "f9", State: incident.SourceSaysOK}, hints: mount, among: []*incident.Incident{open("a", "web1", "f1", mount)}, want: incident.DeedStored},
-		"acknowledged of nothing":         {sig: incident.Signal{Identity: "f9", State: incident.Acknowledged}, want: incident.DeedStored},
-		"a relapse":                       {sig: incident.Signal{Entity: "web1", Identity: "f1", StartsAt: t0.Add(time.Minute)}, among: []*incident.Incident{resolved(time.Minute)}, want: incident.DeedJoined, in: "old"},
-		"too late for a relapse":          {sig: incident.Signal{Entity: "web1", Identity: "f1", StartsAt: t0.Add(time.Minute)}, among: []*incident.Incident{resolved(31 * time.Minute)}, want: incident.DeedOpened},
-		"nothing joins what was resolved": {sig: incident.Signal{Entity: "web1", Identity: "f2"}, hints: mount, among: []*incident.Incident{resolved(time.Minute)}, want: incident.DeedOpened},
+		"resolved of an open one":                    {sig: incident.Signal{Entity: "web1", Identity: "f1", State: incident.SourceSaysOK}, among: []*incident.Incident{open("a", "web1", "f1", nil)}, want: incident.DeedResolved, in: "a"},
+		"resolved of nothing":                        {sig: incident.Signal{Entity: "web1", Identity: "f9", State: incident.SourceSaysOK}, hints: mount, among: []*incident.Incident{open("a", "web1", "f1", mount)}, want: incident.DeedStored},
+		"a state that nobody knows, of nothing":      {sig: incident.Signal{Identity: "f9", State: incident.StateUnknown}, want: incident.DeedOpened, as: incident.Firing},
+		"a state that nobody knows, same object":     {sig: incident.Signal{Entity: "web1", Identity: "f2", State: incident.StateUnknown}, hints: mount, among: []*incident.Incident{open("a", "web1", "f1", mount)}, want: incident.DeedJoined, in: "a", as: incident.Firing},
+		"a state that nobody knows, it fires":        {sig: incident.Signal{Entity: "web1", Identity: "f1", StartsAt: t0, State: incident.StateUnknown}, among: []*incident.Incident{open("a", "web1", "f1", nil)}, want: incident.DeedDuplicate, in: "a", as: incident.Firing},
+		"a state that nobody knows, said to be over": {sig: incident.Signal{Entity: "web1", Identity: "f1", StartsAt: t0, State: incident.StateUnknown}, among: []*incident.Incident{saysOK}, want: incident.DeedJoined, in: "ok", as: incident.StateUnknown},
+		"a state that nobody knows, resolved":        {sig: incident.Signal{Entity: "web1", Identity: "f1", StartsAt: t0, State: incident.StateUnknown}, among: []*incident.Incident{resolved(time.Minute)}, want: incident.DeedDuplicate, in: "old", as: incident.Firing},
+		"acknowledged of nothing":                    {sig: incident.Signal{Identity: "f9", State: incident.Acknowledged}, want: incident.DeedStored},
+		"a relapse":                                  {sig: incident.Signal{Entity: "web1", Identity: "f1", StartsAt: t0.Add(time.Minute)}, among: []*incident.Incident{resolved(time.Minute)}, want: incident.DeedJoined, in: "old"},
+		"too late for a relapse":                     {sig: incident.Signal{Entity: "web1", Identity: "f1", StartsAt: t0.Add(time.Minute)}, among: []*incident.Incident{resolved(31 * time.Minute)}, want: incident.DeedOpened},
+		"nothing joins what was resolved":            {sig: incident.Signal{Entity: "web1", Identity: "f2"}, hints: mount, among: []*incident.Incident{resolved(time.Minute)}, want: incident.DeedOpened},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -62,13 +70,16 @@ func TestAssign(t *testing.T) {
 			if c.sig.State == "" {
 				c.sig.State = incident.Firing
 			}
+			if c.as == "" {
+				c.as = c.sig.State
+			}
 			got := Assign(c.sig, c.hints, c.among, t0)
 			id := ""
 			if got.Incident != nil {
 				id = got.Incident.ID
 			}
-			if got.Deed != c.want || id != c.in || got.Reason == "" {
-				t.Errorf("got %s %q (%s), want %s %q", got.Deed, id, got.Reason, c.want, c.in)
+			if got.Deed != c.want || id != c.in || got.State != c.as || got.Reason == "" {
+				t.Errorf("got %s %q as %s (%s), want %s %q as %s", got.Deed, id, got.State, got.Reason, c.want, c.in, c.as)
 			}
 			if again := Assign(c.sig, c.hints, c.among, t0); again != got {
 				t.Error("not the same twice")

@@ -131,7 +131,9 @@ func (d *Dispatcher) Enroll(ctx context.Context, token, name string, csr []byte,
 	if fixed != "" && name != "" && name != fixed {
 		return "", nil, fault.New(fault.Denied, "the token is for agent %s, not for %s", fixed, name)
 	}
-	name = cmp.Or(fixed, name)
+	if name = cmp.Or(fixed, name); name == "" {
+		return "", nil, fault.New(fault.Invalid, "the token is for an agent of any name, and this one has none").WithHint("say what it is called, with --name: the id of its host in the inventory")
+	}
 	defer d.lockAgent(name)()
 	if fixed == "" {
 		if err := d.mustBeFree(ctx, name); err != nil {
@@ -157,7 +159,7 @@ func (d *Dispatcher) mustBeFree(ctx context.Context, name string) error {
 	_, err := d.Store.FindAgent(ctx, name)
 	if err == nil {
 		return fault.New(fault.Conflict, "there is an agent %s already", name).
-			WithHint("make a token for exactly this name: secondline agents enrol-token %s", name)
+			WithHint("make a token for exactly this name: secondline agents enroll-token %s", name)
 	}
 	if fault.Is(err, fault.NotFound) {
 		return nil
@@ -201,7 +203,7 @@ func (d *Dispatcher) Authorize(ctx context.Context, agent, serial string) error 
 		return d.useNext(ctx, agent, serial)
 	}
 	return fault.New(fault.Unauthenticated, "the certificate of agent %s was replaced by a newer one", agent).
-		WithHint("enrol it anew: secondline agents enrol-token %s", agent)
+		WithHint("enrol it anew: secondline agents enroll-token %s", agent)
 }
 
 func revoked(a store.Agent) error {

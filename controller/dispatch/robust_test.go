@@ -238,11 +238,22 @@ func TestAMistakeInTheNameDoesNotUseTheTokenUp(t *testing.T) {
 		_, _, err := job.Enroll(t.Context(), job.EnrollOptions{Address: k.addr, Token: token, Name: name, Now: time.Now})
 		return err
 	}
-	if err := enrol("no/name"); !fault.Is(err, fault.Invalid) {
-		t.Errorf("got %v", err)
+	for _, name := range []string{"no/name", ""} { // the token gives none
+		if err := enrol(name); !fault.Is(err, fault.Invalid) {
+			t.Errorf("%q: got %v", name, err)
+		}
 	}
 	if err := enrol("web1"); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestAnAgentIsCalledWhatItsTokenWasMadeFor(t *testing.T) {
+	t.Parallel()
+	k := newDesk(t)
+	id, _, err := job.Enroll(t.Context(), job.EnrollOptions{Address: k.addr, Token: k.token("web1"), Now: time.Now})
+	if err != nil || id.Name != "web1" {
+		t.Errorf("got %q, %v", id.Name, err)
 	}
 }
 

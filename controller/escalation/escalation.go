@@ -28,6 +28,7 @@ const (
 	ApprovalWanted = notify.ApprovalWanted
 	Resolved       = notify.Resolved
 	Escalated      = notify.Escalated
+	Storm          = notify.Storm
 )
 
 // How much of hostile or long text a message quotes.
@@ -67,16 +68,27 @@ func Compose(in *incident.Incident, kind Kind, baseURL string) notify.Message {
 		w.approvalWanted(in)
 	case Resolved:
 		m.Subject = fmt.Sprintf("[%s] Fixed: %s", in.Priority, title)
-		if !proven(in) {
+		if run := in.AskedRun(); run != nil {
+			m.Subject = fmt.Sprintf("[%s] Run %s: %s", in.Priority, ending(run), title)
+		} else if !proven(in) {
 			m.Subject = fmt.Sprintf("[%s] Closed, not verified: %s", in.Priority, title)
 		}
 		w.resolved(in)
+	case Storm: // that is about many: ComposeStorm
 	}
 	secrets := redact.New() // labels and what people wrote have met no Runner
 	m.Incident.Title = string(secrets.Redact([]byte(m.Incident.Title)))
 	m.Subject = string(secrets.Redact([]byte(m.Subject)))
 	m.Text = string(secrets.Redact([]byte(strings.TrimRight(w.String(), "\n"))))
 	return m
+}
+
+// ending is how the run ended that an incident is there for.
+func ending(run *incident.Run) string {
+	if run.DryRun && !run.Missed() {
+		return "planned"
+	}
+	return string(run.Status)
 }
 
 // proven reports whether "fixed" may be said.
@@ -168,7 +180,9 @@ func (w *writer) resolved(in *incident.Incident) {
 	if !in.ResolvedAt.IsZero() && in.ResolvedAt.After(in.OnsetAt) {
 		took = " after " + in.ResolvedAt.Sub(in.OnsetAt).Round(time.Second).String()
 	}
-	if !proven(in) {
+	if run := in.AskedRun(); run != nil {
+		w.say("%s: %s at %s%s.", line(in.Title), ending(run), clock(in.ResolvedAt), took)
+	} else if !proven(in) {
 		w.say("%s: closed at %s%s, but it was not measured that it is gone.", line(in.Title), clock(in.ResolvedAt), took)
 	} else {
 		w.say("%s: gone at %s%s.", line(in.Title), clock(in.ResolvedAt), took)

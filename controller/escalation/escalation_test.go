@@ -106,3 +106,20 @@ func TestHostileTextStaysInItsLine(t *testing.T) {
 		}
 	}
 }
+
+// A run that a person asked for is told by its own end: nothing was broken that
+// could be fixed, and one that failed is no good news.
+func TestARunIsToldByHowItEnded(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[runbooks.RunStatus]string{
+		runbooks.RunFailed: "Run failed: ", runbooks.RunVerified: "Run verified: ", runbooks.RunPlanned: "Run planned: ",
+	} {
+		in := sample()
+		in.Symptoms, in.Unverified = nil, status == runbooks.RunFailed
+		in.Runs = []incident.Run{{Runbook: "restart-my-app", Status: status, DryRun: status == runbooks.RunPlanned, EndedAt: in.OpenedAt}}
+		m := Compose(in, Resolved, "")
+		if !strings.Contains(m.Subject, want) || strings.Contains(m.Text, "gone") || strings.Contains(m.Text, "it was not measured") {
+			t.Errorf("%s: %s\n%s", status, m.Subject, m.Text)
+		}
+	}
+}

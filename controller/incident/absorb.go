@@ -1,6 +1,7 @@
 package incident
 
 import (
+	"fmt"
 	"time"
 )
 
@@ -51,6 +52,45 @@ func PriorityOf(s Severity) string {
 		return "P4"
 	}
 	return "P4"
+}
+
+// objectHints are the hints that name what is broken, in the order in which
+// they are compared. The name of the alert is none: two disks of one host can
+// be full for different reasons.
+func objectHints() []string { return []string{"mount", "unit", "path", "process", "url", "port"} }
+
+// Object is a thing of an entity that can be broken: what a hint names.
+type Object struct{ Entity, Hint, Value string }
+
+// Key is the object as one text, different for different ones.
+func (o Object) Key() string { return o.Entity + "\x00" + o.Hint + "\x00" + o.Value }
+
+// ObjectsOf returns what the hints name. There is nothing without an entity.
+func ObjectsOf(entity string, hints map[string]string) []Object {
+	if entity == "" {
+		return nil
+	}
+	var objects []Object
+	for _, hint := range objectHints() {
+		if v := hints[hint]; v != "" {
+			objects = append(objects, Object{Entity: entity, Hint: hint, Value: v})
+		}
+	}
+	return objects
+}
+
+// Objects returns what the incident is about.
+func (in *Incident) Objects() []Object { return ObjectsOf(in.Entity, in.Hints) }
+
+// MissAlerts notes that the source left so many alerts out of a delivery, when
+// that is more than was known.
+func (in *Incident) MissAlerts(n int, source, signal string, now time.Time) {
+	if n <= in.TruncatedAlerts {
+		return
+	}
+	in.TruncatedAlerts = n
+	in.Note(now, "source:"+source, EventSignal, "truncated", fmt.Sprintf("%s left %d more alerts of the group out of its delivery: nothing is known about them", source, n),
+		map[string]string{"signal": signal})
 }
 
 // Absorb takes a signal into the incident: it updates the symptom with the

@@ -53,6 +53,9 @@ type Incident struct {
 	Jobs        int                    `json:"jobs"`               // how many were ordered; numbers the next one
 	DueAt       time.Time              `json:"due_at,omitzero"`
 	LastReason  string                 `json:"last_reason"`
+	// TruncatedAlerts is how many alerts a source has left out of one delivery
+	// that reached this incident, at most. Nothing is known about them.
+	TruncatedAlerts int `json:"truncated_alerts,omitempty"`
 
 	Version int64   `json:"version"` // of the stored state this was loaded from
 	Seq     int64   `json:"seq"`     // of the last event
@@ -150,6 +153,24 @@ type Escalation struct {
 	Bundle    string    `json:"bundle"` // file name below the bundle folder; "" until written
 	Notified  []string  `json:"notified"`
 	BundleErr string    `json:"bundle_error,omitempty"`
+	Named     string    `json:"named,omitempty"`      // the name of Reason; a person has none
+	NoChannel bool      `json:"no_channel,omitempty"` // no channel to people was configured when they were to be called
+	// Together is set when people were told of it in one message with others,
+	// in a storm; the bundle is then written when somebody asks for it.
+	Together bool `json:"together,omitempty"`
+}
+
+// Told says whether people have heard of the call.
+func (e Escalation) Told() string {
+	switch {
+	case len(e.Notified) > 0:
+		return "a person was called by " + strings.Join(e.Notified, ", ")
+	case e.NoChannel:
+		return "NOBODY WAS CALLED, no channel is configured (notify:)"
+	case e.Together:
+		return "people are told together with others, in a storm"
+	}
+	return "a person is being called"
 }
 
 // Event is one thing that happened. The list of events is the timeline, the
@@ -295,6 +316,30 @@ func (in *Incident) FindTried(key string) (Tried, bool) {
 		}
 	}
 	return Tried{}, false
+}
+
+// AskedRun returns the last run of an incident that is there only because a
+// person asked for a run; nil when a signal opened it, too.
+func (in *Incident) AskedRun() *Run {
+	if len(in.Symptoms) > 0 || len(in.Runs) == 0 {
+		return nil
+	}
+	return &in.Runs[len(in.Runs)-1]
+}
+
+// OnlyDryRuns reports whether the incident is there for nothing but plans that
+// a person wanted to see.
+func (in *Incident) OnlyDryRuns() bool {
+	return in.AskedRun() != nil && !slices.ContainsFunc(in.Runs, func(r Run) bool { return !r.DryRun })
+}
+
+// Missed reports whether the run is over and did not do what it was to do. What
+// a dry run is to do is a plan.
+func (r *Run) Missed() bool {
+	if r.EndedAt.IsZero() || r.Status == runbooks.RunVerified {
+		return false
+	}
+	return !r.DryRun || r.Status != runbooks.RunPlanned
 }
 
 // CurrentRun returns the run that is not over yet, if there is one. A dry run

@@ -62,7 +62,7 @@ type Signal struct {
 	Annotations  map[string]string `json:"annotations"`
 	Resources    []Resource        `json:"resources"`
 	Identity     string            `json:"identity"`
-	IdentityFrom string            `json:"identity_from"` // "fingerprint" or "labels"
+	IdentityFrom string            `json:"identity_from"` // "fingerprint", "labels", or "source" for a body that nobody could read
 	StartsAt     time.Time         `json:"starts_at,omitzero"`
 	EndsAt       time.Time         `json:"ends_at,omitzero"`
 	ReceivedAt   time.Time         `json:"received_at"`

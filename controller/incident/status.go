@@ -15,7 +15,7 @@ const (
 	Verifying        Status = "verifying"         // the symptom is being measured again
 	Resolved         Status = "resolved"          // the symptom was measured gone, or a person said so, or it is marked unverified
 	Closed           Status = "closed"            // resolved for so long that a new signal opens a new incident
-	Escalated        Status = "escalated"         // a person was called
+	Escalated        Status = "escalated"         // it waits for a person
 	Suppressed       Status = "suppressed"        // maintenance, or the symptom of another incident
 	Merged           Status = "merged"            // part of another incident
 )

@@ -42,6 +42,16 @@ func Hints(sig incident.Signal) map[string]string {
 	return out
 }
 
+// TruncatedAlerts is how many alerts the source left out of the body that the
+// signal came in.
+func TruncatedAlerts(sig incident.Signal) int {
+	n, err := strconv.ParseUint(sig.Annotations[normal.TruncatedAnnotation], 10, 31)
+	if err != nil {
+		return 0 // there is none, or a user wrote something else there
+	}
+	return int(n)
+}
+
 // isUnit follows systemd.unit(5): a name of letters, digits and :-_.\ with at
 // most one instance after @, and one of the known suffixes.
 func isUnit(s string) bool {

@@ -49,7 +49,7 @@ func TestAcceptedIsStoredAndReadsTheSameLater(t *testing.T) {
 	t.Parallel()
 	db := openStore(t)
 	var rung atomic.Int64
-	inbox := intake.NewInbox(intake.Options{Bodies: db, Sources: sources.All(), Now: now, Rand: rand.Reader, OnStored: func() { rung.Add(1) }})
+	inbox := intake.NewInbox(intake.Options{Bodies: db, Sources: sources.All(), Now: now, Rand: rand.Reader, OnStored: func(intake.Receipt) { rung.Add(1) }})
 	receipt, err := inbox.Accept(t.Context(), "prometheus", "application/json", []byte(twoAlerts))
 	if err != nil {
 		t.Fatal(err)

@@ -4,7 +4,8 @@
 // are in packages of their own, listed in intake/sources.
 //
 // The one thing to know: a body that nobody understands is accepted too. It is
-// kept and shown as unmapped, because refusing it would lose a page.
+// kept, and a signal of its own stands for it (Unreadable), because refusing it
+// would lose a page.
 package intake
 
 import (
@@ -46,11 +47,12 @@ type Bodies interface {
 
 // Options are what an Inbox is made of.
 type Options struct {
-	Bodies   Bodies
-	Sources  []Parser
-	Now      func() time.Time
-	Rand     io.Reader // for ids; must be safe for concurrent use, as crypto/rand.Reader is
-	OnStored func()    // called after each stored body, must not block; nil means nothing
+	Bodies  Bodies
+	Sources []Parser
+	Now     func() time.Time
+	Rand    io.Reader // for ids; must be safe for concurrent use, as crypto/rand.Reader is
+	// OnStored is called after each stored body, must not block; nil means nothing.
+	OnStored func(Receipt)
 }
 
 // Inbox accepts deliveries. It is safe for concurrent use.
@@ -59,7 +61,7 @@ type Inbox struct{ o Options }
 // NewInbox returns an Inbox.
 func NewInbox(o Options) *Inbox {
 	if o.OnStored == nil {
-		o.OnStored = func() {}
+		o.OnStored = func(Receipt) {}
 	}
 	return &Inbox{o: o}
 }
@@ -102,7 +104,7 @@ func (b *Inbox) Accept(ctx context.Context, source, contentType string, body []b
 	if err := b.o.Bodies.AppendBody(ctx, stored); err != nil {
 		return Receipt{}, err
 	}
-	b.o.OnStored()
+	b.o.OnStored(receipt)
 	return receipt, nil
 }
 

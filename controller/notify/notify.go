@@ -19,6 +19,7 @@ const (
 	ApprovalWanted Kind = "approval_wanted"
 	Resolved       Kind = "resolved"
 	Escalated      Kind = "escalated"
+	Storm          Kind = "storm" // many at once; the incident is one of them
 )
 
 // Incident is what every message says about its incident.

@@ -45,11 +45,17 @@ type Tx interface {
 	SaveIncident(ctx context.Context, in *incident.Incident) error
 	// FindIncident reads inside the transaction.
 	FindIncident(ctx context.Context, id string) (*incident.Incident, error)
-	// FindOpenIncidents returns the incidents that a signal could join: open
-	// ones, and those resolved at or after the time; bounded by limit, newest first.
-	FindOpenIncidents(ctx context.Context, entity string, identity string, resolvedSince time.Time) ([]*incident.Incident, error)
+	// FindOpenIncidents returns the incidents that signals could join: those with
+	// a symptom of one of the identities, or about one of the objects
+	// which are open or were resolved at or after the time.
+	// Newest first, at most 2,000.
+	FindOpenIncidents(ctx context.Context, identities []string, objects []incident.Object, resolvedSince time.Time) ([]*incident.Incident, error)
 	// SaveSignals stores signals in normal form.
 	SaveSignals(ctx context.Context, signals []incident.Signal) error
+	// AdvanceBody notes that the signals of a pending body before the place to
+	// are decided. It refuses with Conflict when the body is not at the place
+	// from any more: somebody else has gone on with it.
+	AdvanceBody(ctx context.Context, id string, from, to int) error
 	// SettleBody marks a body as decided, so that PendingBodies no longer returns
 	// it. It refuses with Conflict when somebody else has settled it before.
 	SettleBody(ctx context.Context, id string, status BodyStatus, problem string) error
@@ -87,17 +93,21 @@ type Body struct {
 	ReceivedAt  time.Time
 	Status      BodyStatus
 	Problem     string
+	Taken       int // how many of its signals are decided, in their order; deciding goes on there
 }
 
 // Bodies is the inbox.
 type Bodies interface {
 	// AppendBody is durable when it returns. It refuses with Overloaded when
-	// the write queue is full or the disk is, and is safe for many callers at once:
-	// they share commits.
+	// the write queue is full or too slow, or the disk is full: then nothing was
+	// stored. It is safe for many callers at once: they share commits.
 	AppendBody(ctx context.Context, b Body) error
 	// PendingBodies returns undecided bodies, oldest first.
 	PendingBodies(ctx context.Context, limit int) ([]Body, error)
 	FindBody(ctx context.Context, id string) (Body, error)
+	// CountPendingBodies returns how many bodies are undecided, and when the
+	// oldest of them was received; zero when there is none.
+	CountPendingBodies(ctx context.Context) (n int, oldest time.Time, err error)
 	// DeleteBodies removes settled bodies received before the time (retention).
 	DeleteBodies(ctx context.Context, before time.Time, limit int) (int, error)
 }
@@ -107,8 +117,10 @@ type IncidentFilter struct {
 	Status []incident.Status
 	Entity string
 	Query  string // substring of the title, case-insensitive
-	Limit  int    // at most 500; 0 means 50
-	Cursor string
+	// OmitDryRuns leaves out what is there for plans only that a person wanted to see.
+	OmitDryRuns bool
+	Limit       int // at most 500; 0 means 50
+	Cursor      string
 }
 
 // SignalFilter narrows a list of signals.

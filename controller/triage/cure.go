@@ -6,6 +6,16 @@ import (
 	"github.com/secondline-ops/secondline/runbooks"
 )
 
+// runEnded ends an incident that was there for a run that a person asked for.
+// One that failed has cured nothing, and is not counted as if it had.
+func runEnded(in *incident.Incident) Decision {
+	d := Decision{Action: Resolve, Reason: RunEnded, Detail: runOutcome(in)}
+	if run := in.AskedRun(); run != nil && run.Missed() {
+		d.Reason, d.Unverified = RunFailed, true
+	}
+	return d
+}
+
 // runOutcome says how the last run ended.
 func runOutcome(in *incident.Incident) string {
 	run := lastRun(in)

@@ -159,7 +159,7 @@ func (s Situation) fromDiagnosing() Decision {
 	}
 	switch {
 	case len(in.Symptoms) == 0: // a person's run, and it is over
-		return Decision{Action: Resolve, Reason: RunEnded, Detail: runOutcome(in)}
+		return runEnded(in)
 	case in.Failures >= s.Policy.MaxFailures:
 		return Decision{Action: Escalate, Reason: CannotDiagnose, Detail: in.LastFailure}
 	case in.Failures > 0 && s.Now.Before(s.retryAt()):
@@ -201,11 +201,21 @@ func (s Situation) fromEscalated() Decision {
 	if told && d.Action != Escalate {
 		return d
 	}
+	if s.agentArrived() {
+		return Decision{Action: Diagnose, Reason: AgentArrived, Detail: in.Entity}
+	}
 	reason := WaitingForPerson
 	if s.sourceIsWrong() {
 		reason = SourceIsWrong
 	}
 	return Decision{Action: Wait, Reason: reason}
+}
+
+// agentArrived reports whether a person was needed only because nobody could
+// look at the host, and now somebody can.
+func (s Situation) agentArrived() bool {
+	e := s.Incident.Escalation
+	return s.HasAgent && e != nil && e.Named == string(NoAgent) && s.Incident.CurrentRun() == nil
 }
 
 // lateReport goes on with a run whose agent was silent, or whose incident a
@@ -216,7 +226,7 @@ func (s Situation) lateReport() (Decision, bool) {
 		return Decision{}, false
 	}
 	if len(in.Symptoms) == 0 {
-		return Decision{Action: Resolve, Reason: RunEnded, Detail: runOutcome(in)}, true
+		return runEnded(in), true
 	}
 	key := s.proofKey(run)
 	if key == "" {

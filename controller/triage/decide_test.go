@@ -30,6 +30,20 @@ func hypothesis(cause string, band diagnostics.Band, cures ...string) diagnostic
 	}
 }
 
+// calledFor waits for a person who is needed for the reason.
+func calledFor(reason Reason) *incident.Incident {
+	in := firing(incident.Escalated)
+	in.Escalation = &incident.Escalation{At: t0, Named: string(reason)}
+	return in
+}
+
+// asked is there only for a run that a person asked for.
+func asked(run incident.Run) *incident.Incident {
+	in := withRun(firing(incident.Diagnosing), run)
+	in.Symptoms = nil
+	return in
+}
+
 func keyOf(cause string) string {
 	return incident.HypothesisKey(cause, "web1", map[string]string{"mount": "/var"})
 }
@@ -109,6 +123,8 @@ func TestDecide(t *testing.T) {
 		at      time.Time
 		want    Action
 		reason  Reason
+		// unverified is set where the end must not count as a cure.
+		unverified bool
 	}{
 		"a new incident is diagnosed":              {in: firing(incident.New), want: Diagnose, reason: NewIncident},
 		"an unknown entity is a person's":          {in: func() *incident.Incident { in := firing(incident.New); in.Entity = ""; return in }(), want: Escalate, reason: EntityUnknown},
@@ -226,6 +242,23 @@ func TestDecide(t *testing.T) {
 			in:      sourceResolved(diagnosed(incident.Escalated, hypothesis("disk-full", diagnostics.Confirmed)), t0),
 			noAgent: true, want: Wait, reason: NoAgent,
 		},
+		"an agent arrives where a person was needed for want of one": {in: calledFor(NoAgent), want: Diagnose, reason: AgentArrived},
+		"and none has arrived yet":                                   {in: calledFor(NoAgent), noAgent: true, want: Wait, reason: WaitingForPerson},
+		"whoever was called for another reason stays called":         {in: calledFor(CauseUnknown), want: Wait, reason: WaitingForPerson},
+		"a run that waits for a yes is not thrown away by an agent": {in: func() *incident.Incident {
+			in := withRun(calledFor(NoAgent), incident.Run{Status: runbooks.RunWaiting, Plan: plan(runbooks.Write), AskedAt: t0})
+			return in
+		}(), want: Wait, reason: WaitingForPerson},
+		"a person's run that failed is no resolution": {
+			in: asked(incident.Run{Status: runbooks.RunFailed, EndedAt: t0}), want: Resolve, reason: RunFailed, unverified: true,
+		},
+		"nor is a dry run without a plan": {
+			in: asked(incident.Run{Status: runbooks.RunRefused, DryRun: true, EndedAt: t0}), want: Resolve, reason: RunFailed, unverified: true,
+		},
+		"a dry run with its plan did what it was to do": {
+			in: asked(incident.Run{Status: runbooks.RunPlanned, DryRun: true, Plan: plan(runbooks.Write), EndedAt: t0}), want: Resolve, reason: RunEnded,
+		},
+		"a person's run that was verified is over": {in: asked(incident.Run{Status: runbooks.RunVerified, EndedAt: t0}), want: Resolve, reason: RunEnded},
 		"a person's run goes on though diagnosing failed": {in: func() *incident.Incident {
 			in := withRun(firing(incident.Diagnosing), incident.Run{Status: runbooks.RunPlanned, Plan: plan(runbooks.Write)})
 			in.Failures = 3
@@ -298,6 +331,9 @@ func TestDecide(t *testing.T) {
 			got := Decide(Situation{Incident: c.in, HasAgent: !c.noAgent, Catalogue: shelf(), Policy: p, Now: at})
 			if got.Action != c.want || got.Reason != c.reason {
 				t.Errorf("got %s because %s (%s), want %s because %s", got.Action, got.Reason, got.Detail, c.want, c.reason)
+			}
+			if c.unverified && !got.Unverified {
+				t.Error("it counts as cured")
 			}
 			if got.Action == Remediate && got.By == "" {
 				t.Error("a change without anyone who allowed it")

@@ -33,7 +33,7 @@ func (s Situation) fromVerifying() Decision {
 	in := s.Incident
 	run := lastRun(in)
 	if run != nil && len(in.Symptoms) == 0 { // a person's run: its own verification is the proof
-		return Decision{Action: Resolve, Reason: RunEnded, Detail: runOutcome(in)}
+		return runEnded(in)
 	}
 	key := ""
 	if run != nil {

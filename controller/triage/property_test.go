@@ -133,7 +133,7 @@ func (m *machine) act(d Decision) {
 			w.Warned = true
 		}
 		m.become(incident.Escalated, d)
-		m.in.Escalation = &incident.Escalation{At: m.now}
+		m.in.Escalation = &incident.Escalation{At: m.now, Named: string(d.Reason)}
 	case Close:
 		m.become(incident.Closed, d)
 	case Wait:
@@ -161,7 +161,7 @@ func (m *machine) mustBeAllowed(run *incident.Run, d Decision) {
 }
 
 func (m *machine) mustBeProven(d Decision) {
-	if d.Unverified || d.Reason == RunEnded && len(m.in.Symptoms) == 0 {
+	if d.Unverified || (d.Reason == RunEnded || d.Reason == RunFailed) && len(m.in.Symptoms) == 0 {
 		return
 	}
 	got := m.in.Measured

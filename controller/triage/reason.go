@@ -13,6 +13,7 @@ const (
 	AgentSilent        Reason = "agent_silent"
 	EntityUnknown      Reason = "entity_unknown"
 	NoAgent            Reason = "no_agent"
+	AgentArrived       Reason = "agent_arrived"
 	CannotDiagnose     Reason = "cannot_diagnose"
 	TryAgainLater      Reason = "try_again_later"
 	CauseUnknown       Reason = "cause_unknown"
@@ -24,6 +25,7 @@ const (
 	CureFound          Reason = "cure_found"
 	RunRequested       Reason = "run_requested"
 	RunEnded           Reason = "run_ended"
+	RunFailed          Reason = "run_failed"
 	NeedsApproval      Reason = "needs_approval"
 	WaitingForApproval Reason = "waiting_for_approval"
 	ApprovalTimedOut   Reason = "approval_timed_out"
@@ -69,6 +71,7 @@ func sentences() map[Reason]string {
 		AgentSilent:        "the agent did not report in time",
 		EntityUnknown:      "nothing in the inventory matches what the signal names",
 		NoAgent:            "no agent reaches this entity",
+		AgentArrived:       "an agent reaches this entity now, which none did when a person was needed",
 		CannotDiagnose:     "the host could not be looked at, several times in a row",
 		TryAgainLater:      "the last job ended without a finding and is tried again after a pause",
 		CauseUnknown:       "no cause is at least likely, so nothing may be acted on",
@@ -80,6 +83,7 @@ func sentences() map[Reason]string {
 		CureFound:          "a runbook cures the cause; what it would change is being read from the host",
 		RunRequested:       "a person asked for this runbook; what it would change is being read from the host",
 		RunEnded:           "the run that a person asked for is over",
+		RunFailed:          "the run that a person asked for did not do what it was to do",
 		NeedsApproval:      "the plan changes something and needs a person's yes",
 		WaitingForApproval: "the plan waits for a person's yes",
 		ApprovalTimedOut:   "nobody answered in the time for approvals",
@@ -96,7 +100,7 @@ func sentences() map[Reason]string {
 		SourceSaysResolved: "the source says resolved; the host is asked whether that is so",
 		SourceIsWrong:      "the source says resolved, but the symptom was measured and is still there",
 		HeldUnverified:     "the source says resolved, it stayed so, and nothing can be measured",
-		WaitingForPerson:   "a person was called",
+		WaitingForPerson:   "it waits for a person",
 		ResolvedLongEnough: "it has been resolved for so long that a new signal would be a new incident",
 		ResolvedRecently:   "it was resolved a short while ago and is kept open for a relapse",
 		NothingToDo:        "there is nothing to do in this state",

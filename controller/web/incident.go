@@ -41,7 +41,8 @@ type incidentView struct {
 
 type symptomView struct {
 	api.Symptom
-	URL string // "" when it is not one to follow
+	URL   string   // "" when it is not one to follow
+	Names []string // what its signal names
 }
 
 type factView struct {
@@ -98,7 +99,8 @@ func (p *Pages) describe(ctx context.Context, in *incident.Incident) (incidentVi
 		Incident: api.Describe(in, signals), Earlier: after > 0, IsOpen: in.Status.Open(),
 		CanWake: in.Status == incident.Escalated || in.Status == incident.Resolved,
 	}
-	if h := view.Hypotheses; len(h) > 0 {
+	view.Others = view.Hypotheses
+	if h := view.Hypotheses; len(h) > 0 && diagnostics.Band(h[0].Band) != diagnostics.Unlikely { // what was ruled out is no headline
 		view.Best, view.Others = &h[0], h[1:]
 	}
 	for _, e := range events {
@@ -107,7 +109,7 @@ func (p *Pages) describe(ctx context.Context, in *incident.Incident) (incidentVi
 	slices.SortFunc(view.Timeline, func(a, b api.Event) int { return cmp.Compare(b.Seq, a.Seq) })
 	slices.Reverse(view.Runs) // the latest first
 	for _, s := range view.Incident.Symptoms {
-		view.Symptoms = append(view.Symptoms, symptomView{s, followable(s.Link)})
+		view.Symptoms = append(view.Symptoms, symptomView{s, followable(s.Link), view.NamedBy(s)})
 	}
 	view.Facts = citedFacts(facts)
 	view.Jobs = api.ProgressOf(in, p.o.Service).Jobs

@@ -38,12 +38,12 @@ func (p *Pages) incidents(v *visit) error {
 }
 
 func (p *Pages) list(ctx context.Context, q string) (listView, error) {
-	open, next, err := p.o.Service.ListIncidents(ctx, store.IncidentFilter{Status: api.OpenStatuses(), Query: q, Limit: maxOpen})
+	open, next, err := p.o.Service.ListIncidents(ctx, store.IncidentFilter{Status: api.OpenStatuses(), Query: q, OmitDryRuns: true, Limit: maxOpen})
 	if err != nil {
 		return listView{}, err
 	}
 	recent, _, err := p.o.Service.ListIncidents(ctx, store.IncidentFilter{
-		Status: []incident.Status{incident.Resolved, incident.Closed, incident.Merged}, Query: q, Limit: maxRecent,
+		Status: []incident.Status{incident.Resolved, incident.Closed, incident.Merged}, Query: q, OmitDryRuns: true, Limit: maxRecent,
 	})
 	if err != nil {
 		return listView{}, err

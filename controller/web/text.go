@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/secondline-ops/secondline/internal/fault"
 )
@@ -29,6 +30,12 @@ func clean(s string) string {
 
 // words makes a status or kind readable.
 func words(s any) string { return strings.ReplaceAll(fmt.Sprint(s), "_", " ") }
+
+// sentence begins with a capital letter.
+func sentence(s string) string {
+	first, size := utf8.DecodeRuneInString(s)
+	return string(unicode.ToUpper(first)) + s[size:]
+}
 
 func when(t time.Time) string {
 	if t.IsZero() {

@@ -61,7 +61,7 @@ func New(o Options) (*Pages, error) {
 	p := &Pages{o: o, live: make(chan struct{}, maxLive)}
 	var err error
 	p.templates, err = template.New("").Funcs(template.FuncMap{
-		"clean": clean, "when": when, "age": p.age, "words": words, "object": object, "diff": diffLines, "took": took, "limit": limit, "untold": diagnostics.MergeUntold,
+		"clean": clean, "when": when, "age": p.age, "words": words, "sentence": sentence, "object": object, "diff": diffLines, "took": took, "limit": limit, "untold": diagnostics.MergeUntold,
 	}).ParseFS(files, "pages/*.html")
 	if err != nil {
 		return nil, fmt.Errorf("parse pages: %w", err)

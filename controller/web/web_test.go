@@ -214,6 +214,123 @@ func TestPageAnswersFirst(t *testing.T) {
 	}
 }
 
+// Beside the button stands what was found, not what a refusal would have said.
+func TestPlanSaysWhyItIsAllowed(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.svc.Seed(t, "Disk filling on db1")
+	_, body := s.get(t, s.as(t, access.Operator), "/incidents/1")
+	if want := "the log is there and is not empty (log.size = 4.1 GiB)"; !strings.Contains(body, want) || strings.Contains(body, "the log is gone or empty") {
+		t.Errorf("%q is missing, or the refusal is there", want)
+	}
+}
+
+// save changes the stored incident.
+func (s *site) save(t *testing.T, id string, change func(*incident.Incident)) {
+	t.Helper()
+	err := s.svc.Update(t.Context(), func(tx store.Tx) error {
+		in, err := tx.FindIncident(t.Context(), id)
+		if err != nil {
+			return err
+		}
+		change(in)
+		return tx.SaveIncident(t.Context(), in)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestPageNamesNoCauseThatWasRuledOut(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	in := s.svc.Seed(t, "Disk filling on db1")
+	s.save(t, in.ID, func(in *incident.Incident) {
+		in.Diagnosis.Hypotheses = in.Diagnosis.Hypotheses[1:]
+		in.Diagnosis.Why = "symptom not confirmed: /var is 25 % full"
+	})
+	c := s.as(t, access.Operator)
+	if _, list := s.get(t, c, "/"); strings.Contains(list, "disk-full-tmp") {
+		t.Error("the list names it")
+	}
+	_, body := s.get(t, c, "/incidents/1")
+	answer, _, _ := strings.Cut(body, "</section>")
+	if strings.Contains(answer, "Temporary files") || !strings.Contains(answer, "symptom not confirmed: /var is 25 % full") {
+		t.Errorf("answer: %s", answer)
+	}
+	if !strings.Contains(body, "/var/tmp holds 12 MiB") {
+		t.Error("what was looked at is gone from the page")
+	}
+}
+
+func TestPageSaysWhetherAnybodyWasCalled(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	in := s.svc.Seed(t, "Disk filling on db1")
+	c := s.as(t, access.Operator)
+	for want, e := range map[string]incident.Escalation{
+		"NOBODY WAS CALLED, no channel is configured (notify:)": {NoChannel: true},
+		"A person was called by mail":                           {Notified: []string{"mail"}},
+		"A person is being called":                              {},
+		"People are told together":                              {Together: true},
+	} {
+		s.save(t, in.ID, func(in *incident.Incident) { e.Reason, in.Escalation = "no agent reaches db1", &e })
+		if _, body := s.get(t, c, "/incidents/1"); !strings.Contains(body, want) || !strings.Contains(body, "no agent reaches db1") {
+			t.Errorf("%q is missing", want)
+		}
+	}
+}
+
+func TestAFailedRunDoesNotLookLikeAResolution(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	in := s.svc.Seed(t, "restart-my-app on db1")
+	run := func(dry bool, status runbooks.RunStatus) (list, page string) {
+		t.Helper()
+		s.save(t, in.ID, func(in *incident.Incident) {
+			in.Symptoms, in.Status, in.Unverified = nil, incident.Resolved, true
+			in.Runs[0].DryRun, in.Runs[0].Status, in.Runs[0].EndedAt = dry, status, apitest.Start()
+		})
+		c := s.as(t, access.Operator)
+		_, list = s.get(t, c, "/")
+		_, page = s.get(t, c, "/incidents/1")
+		return list, page
+	}
+	list, page := run(false, runbooks.RunFailed)
+	for name, body := range map[string]string{"list": list, "page": page} {
+		if !strings.Contains(body, "s-run_failed") || !strings.Contains(body, "run failed") || strings.Contains(body, "s-resolved") {
+			t.Errorf("%s: a failed run looks resolved", name)
+		}
+	}
+	if list, page = run(false, runbooks.RunVerified); !strings.Contains(list, "s-resolved") || !strings.Contains(page, "s-resolved") {
+		t.Error("a verified run does not look resolved")
+	}
+	if list, page = run(true, runbooks.RunPlanned); strings.Contains(list, "restart-my-app") || !strings.Contains(page, "dry run") {
+		t.Error("a dry run is in the list, or its page does not say what it is")
+	}
+}
+
+func TestPageShowsWhatTheAlertSaid(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.svc.Seed(t, "Disk filling on db1")
+	_, body := s.get(t, s.as(t, access.Operator), "/incidents/1")
+	_, symptoms, _ := strings.Cut(body, `id="symptoms"`)
+	for _, want := range []string{"/var on db1:9100 is filling up", "db1:9100", "mount /var"} {
+		if !strings.Contains(symptoms, want) {
+			t.Errorf("%q is missing", want)
+		}
+	}
+}
+
+func TestSignInSaysWhereTheFirstTokenIs(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	if _, body := s.get(t, s.browser(t), "/login"); !strings.Contains(body, "admin-token") {
+		t.Errorf("sign in: %s", body)
+	}
+}
+
 func TestOnlyThoseWhoMayApproveCan(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

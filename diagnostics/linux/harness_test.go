@@ -102,6 +102,9 @@ func conform(tb testing.TB, where string, fields []expr.Field, value map[string]
 
 func hasType(tb testing.TB, where string, f expr.Field, v any) (ok bool) {
 	tb.Helper()
+	if u, unknown := v.(expr.Unknown); unknown {
+		return u.Why != ""
+	}
 	switch f.Type {
 	case expr.String:
 		_, ok = v.(string)

@@ -2,6 +2,7 @@ package linux
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -18,6 +19,7 @@ import (
 	"unsafe"
 
 	"github.com/secondline-ops/secondline/diagnostics"
+	"github.com/secondline-ops/secondline/internal/expr"
 	"github.com/secondline-ops/secondline/internal/fault"
 	"github.com/secondline-ops/secondline/internal/remote"
 )
@@ -301,6 +303,47 @@ func TestProcessesOfThisMachine(t *testing.T) {
 		t.Errorf("%s, %v zombies", status, top["zombies"])
 	}
 	_ = cmd.Wait()
+}
+
+func TestALivingProcessIsNeverCalledGone(t *testing.T) {
+	t.Parallel()
+	script := filepath.Join(t.TempDir(), "worker")
+	if err := os.WriteFile(script, []byte("#!/bin/sh -e\necho ready\nread forever\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(script, "serve")
+	if _, err := cmd.StdinPipe(); err != nil { // never written to: it waits
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = errors.Join(cmd.Process.Kill(), cmd.Wait()) })
+	if _, err := out.Read(make([]byte, 16)); err != nil { // the script runs, so the kernel has replaced the arguments
+		t.Fatal(err)
+	}
+	pidFile := filepath.Join(t.TempDir(), "x.pid")
+	if err := os.WriteFile(pidFile, []byte(strconv.Itoa(cmd.Process.Pid)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	value, status := readHere(t, "process.match", diagnostics.Args{"pid_file": pidFile, "match": `["` + script + `","serve"]`})
+	if status != diagnostics.OK || value["running"] != true || value["stale_pid_file"] != false || value["pid_file_alive"] != true {
+		t.Errorf("a script that its first line starts: %s %v", status, value)
+	}
+	value, status = readHere(t, "process.match", diagnostics.Args{"pid_file": pidFile, "match": `["/opt/renamed"]`})
+	why, _ := value["running"].(expr.Unknown)
+	if _, unknown := value["stale_pid_file"].(expr.Unknown); status != diagnostics.OK || !unknown || value["pid_file_alive"] != true {
+		t.Errorf("%s %v", status, value)
+	}
+	for _, part := range []string{script, "/opt/renamed", strconv.Itoa(cmd.Process.Pid)} {
+		if !strings.Contains(why.Why, part) {
+			t.Errorf("%q does not say %s", why.Why, part)
+		}
+	}
 }
 
 // waitUntilZombie waits for the end of a child without reaping it.

@@ -2,6 +2,7 @@ package linux
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/secondline-ops/secondline/diagnostics"
+	"github.com/secondline-ops/secondline/internal/expr"
 	"github.com/secondline-ops/secondline/internal/fault"
 )
 
@@ -277,32 +279,76 @@ func TestProcessesAreMatchedExactly(t *testing.T) {
 		"/proc/20/cmdline:/usr/sbin/mysqld\x00/proc/20/cmdline:--a=b\x00" +
 		"/proc/21/cmdline:/usr/sbin/mysqld-exporter\x00" +
 		"/proc/22/cmdline:sh\x00/proc/22/cmdline:/proc/23/cmdline:/usr/sbin/mysqld\x00" +
-		"/proc/24/cmdline:/usr/sbin/mysqld --a=b\x00"
-	match := func(match, pidFile string) (diagnostics.Value, diagnostics.Status) {
-		args, raws := diagnostics.Args{"match": match}, []diagnostics.Raw{okRaw(rawCmdlines, list)}
-		if pidFile != "" {
-			args["pid_file"], raws = "/run/x.pid", append(raws, okRaw(rawPIDFile, pidFile))
-		}
-		return parse(t, "process.match", args, raws...)
-	}
-	cases := []struct {
-		match, pidFile string
-		running, stale bool
-		pids           []any
+		"/proc/24/cmdline:/usr/sbin/mysqld --a=b\x00" +
+		"/proc/30/cmdline:/bin/sh\x00/proc/30/cmdline:-eu\x00/proc/30/cmdline:/opt/worker\x00/proc/30/cmdline:one\x00" +
+		"/proc/31/cmdline:sh\x00/proc/31/cmdline:-n\x00/proc/31/cmdline:/opt/checked\x00" +
+		"/proc/32/cmdline:vim\x00/proc/32/cmdline:/opt/edited\x00"
+	unknown := func(why string) expr.Unknown { return expr.Unknown{Why: why} }
+	const noPID = "there is no process id in the pid file"
+	cases := map[string]struct {
+		match, pidFile, state string
+		running, stale, alive any
+		pids                  []any
 	}{
-		{`["/usr/sbin/mysqld"]`, "", true, false, []any{"20"}},
-		{`["/usr/sbin/mysqld","--a=b"]`, "20\n/var/lib/mysql\n", true, false, []any{"20"}},
-		{`["/usr/sbin/mysqld","--a"]`, "20", false, true, []any{}},
-		{`["/usr/sbin/mysqld"]`, "21\n", true, true, []any{"20"}}, // the pid is someone else's now
-		{`["/usr/sbin/mysqld"]`, "99\n", true, true, []any{"20"}},
-		{"", "22", true, false, []any{"22"}},
-		{"", "99", false, true, []any{}},
-		{"", "garbage", false, true, []any{}},
+		"the program alone":             {match: `["/usr/sbin/mysqld"]`, running: true, stale: false, alive: false, pids: []any{"20"}},
+		"with its pid file":             {match: `["/usr/sbin/mysqld","--a=b"]`, pidFile: "20\n/var/lib/mysql\n", running: true, stale: false, alive: true, pids: []any{"20"}},
+		"nobody has the pid":            {match: `["/opt/other"]`, pidFile: "99", running: false, stale: true, alive: false},
+		"it runs, and its file is old":  {match: `["/usr/sbin/mysqld"]`, pidFile: "99\n", running: true, stale: true, alive: false, pids: []any{"20"}},
+		"only its pid file, alive":      {pidFile: "22", running: true, stale: false, alive: true, pids: []any{"22"}},
+		"only its pid file, gone":       {pidFile: "99", running: false, stale: true, alive: false},
+		"a zombie":                      {match: `["/opt/other"]`, pidFile: "99", state: "99 (a) Z b) Z 1 1", running: false, stale: true, alive: false},
+		"neither file nor process":      {match: `["/opt/other"]`, running: false, stale: false, alive: false},
+		"a script by its path":          {match: `["/opt/worker"]`, pidFile: "30", running: true, stale: false, alive: true, pids: []any{"30"}},
+		"a script with an argument":     {match: `["/opt/worker","one"]`, running: true, stale: false, alive: false, pids: []any{"30"}},
+		"a script with another":         {match: `["/opt/worker","two"]`, running: false, stale: false, alive: false},
+		"a file without a pid":          {pidFile: "garbage", running: unknown(noPID), stale: unknown(noPID), alive: unknown(noPID)},
+		"an empty file, and no process": {match: `["/opt/other"]`, pidFile: "\n", running: unknown(noPID), stale: unknown(noPID), alive: unknown(noPID)},
+		"alive with another argument": {
+			match: `["/usr/sbin/mysqld","--a"]`, pidFile: "20", alive: true,
+			running: unknown(`the pid file names process 20, which runs as ["/usr/sbin/mysqld" "--a=b"]; its match is ["/usr/sbin/mysqld" "--a"]`),
+			stale:   unknown(`the pid file names process 20, which runs as ["/usr/sbin/mysqld" "--a=b"]; its match is ["/usr/sbin/mysqld" "--a"]`),
+		},
+		"alive, and another one runs": { // who has the pid is not told, but that it runs is
+			match: `["/usr/sbin/mysqld"]`, pidFile: "21\n", running: true, alive: true, pids: []any{"20"},
+			stale: unknown(`the pid file names process 21, which runs as ["/usr/sbin/mysqld-exporter"]; its match is ["/usr/sbin/mysqld"]`),
+		},
+		"alive without arguments": {
+			match: `["/opt/other"]`, pidFile: "99", state: "99 (nginx) S 1 1", alive: true,
+			running: unknown(`the pid file names process 99, which is alive and shows no arguments; its match is ["/opt/other"]`),
+			stale:   unknown(`the pid file names process 99, which is alive and shows no arguments; its match is ["/opt/other"]`),
+		},
+		"a script that may only be checked": {
+			match: `["/opt/checked"]`, stale: false, alive: false,
+			running: unknown(`it could be process 31, which runs as ["sh" "-n" "/opt/checked"]; its match is ["/opt/checked"]`),
+		},
+		"by a program that is no interpreter": {
+			match: `["/opt/edited"]`, stale: false, alive: false,
+			running: unknown(`it could be process 32, which runs as ["vim" "/opt/edited"]; its match is ["/opt/edited"]`),
+		},
+		"a name without a path": {
+			match: `["worker"]`, stale: false, alive: false,
+			running: unknown(`it could be process 30, which runs as ["/bin/sh" "-eu" "/opt/worker" "one"]; its match is ["worker"]`),
+		},
 	}
-	for _, c := range cases {
-		value, status := match(c.match, c.pidFile)
-		if status != diagnostics.OK || value["running"] != c.running || value["stale_pid_file"] != c.stale || !cmp.Equal(value["pids"], any(c.pids)) {
-			t.Errorf("%+v: %s %v", c, status, value)
+	for name, c := range cases {
+		args, raws := diagnostics.Args{"match": c.match}, []diagnostics.Raw{okRaw(rawCmdlines, list)}
+		if c.pidFile != "" {
+			args["pid_file"], raws = "/run/x.pid", append(raws, okRaw(rawPIDFile, c.pidFile))
+		}
+		pid := strconv.FormatInt(firstPID([]byte(c.pidFile)), 10)
+		switch {
+		case c.state != "":
+			raws = append(raws, okRaw(rawPIDState, c.state))
+		case strings.Contains(list, "/proc/"+pid+"/"):
+			raws = append(raws, okRaw(rawPIDState, pid+" (x) S 1 1"))
+		default:
+			raws = append(raws, diagnostics.Raw{Name: rawPIDState, Status: diagnostics.Absent})
+		}
+		pids := append([]any{}, c.pids...)
+		value, status := parse(t, "process.match", args, raws...)
+		got := []any{value["running"], value["stale_pid_file"], value["pid_file_alive"], value["pids"]}
+		if want := []any{c.running, c.stale, c.alive, pids}; status != diagnostics.OK || !cmp.Equal(got, want) {
+			t.Errorf("%s: %s %s", name, status, cmp.Diff(want, got))
 		}
 	}
 	hidden := okRaw(rawCmdlines, "/proc/20/cmdline:/usr/sbin/mysqld\x00")

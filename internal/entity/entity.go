@@ -62,7 +62,7 @@ type Budget struct {
 type Process struct {
 	Name    string   `json:"name"`
 	PIDFile string   `json:"pid_file,omitempty"`
-	Match   []string `json:"match,omitempty"` // argv prefix that identifies it
+	Match   []string `json:"match,omitempty"` // argv prefix that identifies it; of a script its path, whatever interpreter runs it
 	Start   []string `json:"start,omitempty"` // argv that starts it and returns
 }
 

@@ -2,6 +2,7 @@ package remote
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/secondline-ops/secondline/internal/fault"
 )
@@ -60,13 +61,30 @@ func (e *Error) Error() string {
 	case e.Result != nil && e.Class == Signalled:
 		text += "ended by signal " + e.Result.Signal
 	case e.Result != nil && e.Class == ExitStatus:
-		text += fmt.Sprintf("exit status %d", e.Result.ExitCode)
+		text += fmt.Sprintf("exit status %d", e.Result.ExitCode) + e.Result.complaint()
 	case e.Err != nil:
 		text += e.Err.Error()
 	default:
 		text += string(e.Class)
 	}
 	return text
+}
+
+// maxComplaintBytes bounds what an error repeats of a command's words: a line of
+// a terminal or two.
+const maxComplaintBytes = 300
+
+// complaint is the first line of what the command wrote to its standard error,
+// after a colon; "" when it wrote nothing.
+func (r Result) complaint() string {
+	line, _, _ := strings.Cut(strings.TrimSpace(string(r.Stderr)), "\n")
+	if line == "" {
+		return ""
+	}
+	if len(line) > maxComplaintBytes {
+		line = line[:maxComplaintBytes] + "…"
+	}
+	return ": " + strings.ToValidUTF8(line, "\uFFFD")
 }
 
 // Unwrap returns the cause.

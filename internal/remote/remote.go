@@ -19,8 +19,8 @@ import (
 // less. A managed host is hostile input: nothing it sends is unbounded.
 const (
 	DefaultTimeout        = 30 * time.Second
-	MaxTimeout            = 30 * time.Minute
-	DefaultMaxOutputBytes = 1 << 20 // per stream
+	MaxTimeout            = time.Hour // and so that of a step, runbooks.MaxStepTimeout
+	DefaultMaxOutputBytes = 1 << 20   // per stream
 	MaxOutputBytes        = 16 << 20
 )
 

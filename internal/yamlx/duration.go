@@ -31,7 +31,7 @@ func ParseDuration(text string) (time.Duration, error) {
 	if days > uint64((math.MaxInt64-hours)/day) {
 		return 0, fmt.Errorf("%q is longer than 292 years", text) // the most that 63 bits of nanoseconds hold
 	}
-	return time.Duration(days)*day + hours, nil //nolint:gosec // bounded just above
+	return time.Duration(days)*day + hours, nil
 }
 
 // FormatDuration writes a duration as people write it: 400d, 1h30m, 10s.

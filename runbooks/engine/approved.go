@@ -85,6 +85,7 @@ func (p *prepared) narrow(i int, approved runbooks.PlannedStep, d Deps) error {
 			return fault.New(fault.Internal, "action %s made step %s wider than approved", now.Action, now.ID)
 		}
 	}
+	change.Effect = p.changes[i].Change.Effect // that of the rule, however few parts are left
 	p.changes[i].Change = change
 	p.changes[i].Narrowed = leftAlone(approved.Parts, now.Parts, len(change.Parts), narrower.PartName())
 	return nil
@@ -166,6 +167,8 @@ func stepDifference(a, b runbooks.PlannedStep) string {
 		return "it had nothing to change, and now would change something"
 	case !a.Noop && b.Noop:
 		return "it was to change something, and now has nothing to change"
+	case a.Effect != b.Effect:
+		return fmt.Sprintf("its effect was %s and is %s", a.Effect, b.Effect)
 	case !slices.Equal(a.Argv, b.Argv):
 		return fmt.Sprintf("its command was %q and is %q", a.Argv, b.Argv)
 	case a.Diff != b.Diff || !slices.Equal(a.Parts, b.Parts):

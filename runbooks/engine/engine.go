@@ -52,15 +52,7 @@ type Binding struct {
 
 // vars are the values that expressions read, all but the inputs.
 func (b Binding) vars() map[string]any {
-	hypothesis := b.Hypothesis
-	if hypothesis == nil {
-		hypothesis = map[string]any{}
-	}
-	return map[string]any{
-		runbooks.VarHypothesis: hypothesis,
-		runbooks.VarEntity:     b.Entity.Vars(),
-		runbooks.VarTarget:     map[string]any{"id": b.Target.ID, "address": b.Target.Address, "user": b.Target.User},
-	}
+	return runbooks.FromVars(b.Hypothesis, b.Entity, b.Target)
 }
 
 // Event is progress. Losing one loses nothing.
@@ -122,6 +114,7 @@ type Change struct {
 	Argv   []string        `json:"argv,omitempty"`
 	Diff   string          `json:"diff,omitempty"`
 	Noop   bool            `json:"noop,omitempty"`   // the wanted state already holds
+	Effect runbooks.Effect `json:"effect,omitempty"` // of this very change, where it is stronger than that of its step; see stronger
 	Verify string          `json:"verify,omitempty"` // in words, of an action that verifies itself
 	Undo   string          `json:"undo,omitempty"`   // in words, of an action that undoes itself
 	Parts  []string        `json:"parts,omitempty"`  // of an action that can be narrowed: a mark for each part; at most runbooks.MaxParts
@@ -137,8 +130,9 @@ type Outcome struct {
 
 // Reading is the answer to a question, with the sentence for people.
 type Reading struct {
-	Truth expr.Truth
-	Text  string
+	Truth  expr.Truth
+	Text   string
+	Values string // the readings behind Text, alone; "" when they were not told apart
 }
 
 // action returns the action of the name. A runbook was parsed with the

@@ -81,7 +81,7 @@ func (p *prepared) require(ctx context.Context, list []runbooks.Requirement) {
 	for _, r := range list {
 		got := p.scope.ask(ctx, r.That)
 		p.plan.Preconditions = append(p.plan.Preconditions, runbooks.Precondition{
-			That: r.That, Because: r.Because, Truth: got.Truth, Why: got.Text,
+			That: r.That, Say: r.Say, Because: r.Because, Truth: got.Truth, Why: got.Text, Values: got.Values,
 		})
 		switch got.Truth {
 		case expr.True:
@@ -120,7 +120,8 @@ func (p *prepared) step(ctx context.Context, step runbooks.Step, d Deps) error {
 		if change, err = p.change(ctx, step, d, &planned); err != nil {
 			return err
 		}
-		p.plan.Effect = stronger(p.plan.Effect, step.Effect)
+		planned.Effect = stronger(step.Effect, change.Effect)
+		p.plan.Effect = stronger(p.plan.Effect, planned.Effect)
 	}
 	p.plan.Steps = append(p.plan.Steps, planned)
 	p.changes = append(p.changes, stepChange{ID: step.ID, Skipped: planned.Skipped, Change: change})
@@ -159,7 +160,8 @@ func (p *prepared) change(ctx context.Context, step runbooks.Step, d Deps, plann
 func (p *prepared) env(step runbooks.Step, r remote.Runner, d Deps) *Env {
 	inputs, _ := p.scope.vars[runbooks.VarInputs].(map[string]any)
 	return &Env{
-		Runner: r, Step: step, Inputs: inputs, Vars: p.scope.templateVars(), CleanupRoots: d.CleanupRoots, Now: d.Now,
+		Runner: r, Step: step, Inputs: inputs, Vars: p.scope.templateVars(), Now: d.Now,
+		CleanupRoots: d.CleanupRoots, Budgets: p.scope.budgets,
 	}
 }
 
@@ -184,11 +186,12 @@ func verifyInWords(v runbooks.Verify, change Change, maxHold time.Duration) stri
 	return text
 }
 
-// stronger returns the effect that asks for more care.
+// stronger returns the effect that asks for more care; a change that says
+// nothing of its own has that of its step.
 func stronger(a, b runbooks.Effect) runbooks.Effect {
 	rank := func(e runbooks.Effect) int {
 		switch e {
-		case runbooks.Read:
+		case "", runbooks.Read:
 			return 0
 		case runbooks.Write:
 			return 1

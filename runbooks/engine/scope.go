@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/secondline-ops/secondline/internal/entity"
 	"github.com/secondline-ops/secondline/internal/expr"
 	"github.com/secondline-ops/secondline/internal/remote"
 	"github.com/secondline-ops/secondline/runbooks"
@@ -23,11 +24,13 @@ type scope struct {
 	specs  runbooks.ProbeSpecs
 	vars   map[string]any // inputs, hypothesis, entity, target
 
+	budgets []entity.Budget // of the target
+
 	conditions, outcomes, templates *expr.Env
 }
 
 func newScope(r remote.Runner, b Binding, d Deps, inputs map[string]any) (*scope, error) {
-	s := &scope{rb: b.Runbook, runner: r, probes: d.Probes, specs: d.Specs, vars: b.vars()}
+	s := &scope{rb: b.Runbook, runner: r, probes: d.Probes, specs: d.Specs, vars: b.vars(), budgets: b.Target.Budgets}
 	s.vars[runbooks.VarInputs] = inputs
 	for kind, env := range map[runbooks.Scope]**expr.Env{
 		runbooks.ScopeCondition: &s.conditions, runbooks.ScopeOutcome: &s.outcomes, runbooks.ScopeTemplate: &s.templates,
@@ -60,7 +63,7 @@ func (s *scope) answer(ctx context.Context, env *expr.Env, that string, vars map
 	vars = maps.Clone(vars)
 	s.readProbes(ctx, program.Vars(), vars)
 	truth, why := program.Ask(ctx, vars)
-	return Reading{Truth: truth, Text: s.describe(that, truth, why, vars)}
+	return s.describe(that, truth, why, vars)
 }
 
 // readProbes puts a fresh reading of each named probe into vars.
@@ -152,11 +155,20 @@ func stringsOf(source string, list []any) ([]string, error) {
 }
 
 // describe is an answer with the values that it rests on, for people.
-func (s *scope) describe(that string, truth expr.Truth, why string, vars map[string]any) string {
+func (s *scope) describe(that string, truth expr.Truth, why string, vars map[string]any) Reading {
 	text := that + " is " + strings.ReplaceAll(string(truth), "_", " ")
 	if truth == expr.CannotTell {
-		return strings.Replace(text, "is cannot tell", "cannot be told", 1) + ": " + why
+		return Unknown(strings.Replace(text, "is cannot tell", "cannot be told", 1) + ": " + why)
 	}
+	values := s.values(that, vars)
+	if values != "" {
+		text += " (" + values + ")"
+	}
+	return Reading{Truth: truth, Text: text, Values: values}
+}
+
+// values are the readings and inputs that an expression names: "used.percent = 91".
+func (s *scope) values(that string, vars map[string]any) string {
 	path := regexp.MustCompile(`\b([a-z][a-z0-9_]*)\.([a-z][a-z0-9_]*)`)
 	var values []string
 	for _, m := range path.FindAllStringSubmatch(that, -1) {
@@ -167,10 +179,7 @@ func (s *scope) describe(that string, truth expr.Truth, why string, vars map[str
 		}
 	}
 	slices.Sort(values)
-	if values = slices.Compact(values); len(values) > 0 {
-		text += " (" + strings.Join(values, ", ") + ")"
-	}
-	return text
+	return strings.Join(slices.Compact(values), ", ")
 }
 
 // field returns what is declared of name.field; ok is false when it does not

@@ -26,7 +26,7 @@ type stepRun struct {
 
 func newStepRun(x *run, step runbooks.Step, action Action, c stepChange) *stepRun {
 	return &stepRun{run: x, step: step, action: action, change: c.Change, skip: c.Skipped, narrow: c.Narrowed, result: runbooks.StepResult{
-		ID: step.ID, Action: step.Action, Effect: step.Effect, Status: runbooks.StepPlanned,
+		ID: step.ID, Action: step.Action, Effect: stronger(step.Effect, c.Change.Effect), Status: runbooks.StepPlanned,
 		Measured: []string{}, Transcript: []runbooks.Exchange{},
 	}}
 }

@@ -1,7 +1,9 @@
 package library_test
 
 import (
+	"context"
 	"slices"
+	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -11,8 +13,12 @@ import (
 	"github.com/secondline-ops/secondline/internal/entity"
 	"github.com/secondline-ops/secondline/internal/expr"
 	"github.com/secondline-ops/secondline/internal/fault"
+	"github.com/secondline-ops/secondline/internal/redact"
+	"github.com/secondline-ops/secondline/internal/remote"
+	"github.com/secondline-ops/secondline/internal/remote/local"
 	"github.com/secondline-ops/secondline/runbooks"
 	"github.com/secondline-ops/secondline/runbooks/actions"
+	"github.com/secondline-ops/secondline/runbooks/engine"
 	"github.com/secondline-ops/secondline/runbooks/library"
 )
 
@@ -32,15 +38,19 @@ func (p probes) Names() []string {
 
 func field(name string, t expr.Type) expr.Field { return expr.Field{Name: name, Type: t} }
 
-func load(t *testing.T) *runbooks.Catalogue {
-	t.Helper()
+func specs() probes {
 	str, num, yes := expr.String, expr.Int, expr.Bool
-	c, err := runbooks.LoadCatalogue(library.FS(), runbooks.ParseOptions{Decoders: actions.Decoders(), Probes: probes{
+	return probes{
 		"disk.usage":    {{field("mount", str)}, {field("mount", str), field("used_percent", expr.Double), field("inodes_used_percent", expr.Double)}},
 		"dir.usage":     {{field("path", str)}, {field("exists", yes), field("bytes", num), field("files", num), field("complete", yes)}},
 		"unit.status":   {{field("unit", str)}, {field("active_state", str), field("sub_state", str), field("restarts", num)}},
 		"process.match": {{field("pid_file", str), field("match", str)}, {field("running", yes)}},
-	}})
+	}
+}
+
+func load(t *testing.T) *runbooks.Catalogue {
+	t.Helper()
+	c, err := runbooks.LoadCatalogue(library.FS(), runbooks.ParseOptions{Decoders: actions.Decoders(), Probes: specs()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,6 +151,34 @@ func TestShippedRunbooksBind(t *testing.T) {
 				t.Errorf("inputs (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// Read implements engine.ProbeReader: a process lives that could be the one.
+func (p probes) Read(context.Context, remote.Runner, string, map[string]string) (map[string]any, error) {
+	return map[string]any{"running": expr.Unknown{Why: "the pid file names process 7, which runs otherwise"}}, nil
+}
+
+// TestNoSecondCopyIsStarted asks what is asked before a start, and again after
+// a crash, while nobody can tell whether the process runs.
+func TestNoSecondCopyIsStarted(t *testing.T) {
+	t.Parallel()
+	rb, _ := load(t).Find("start-supervised-process")
+	host := entity.Entity{ID: "db1", Kind: entity.Host, Processes: []entity.Process{
+		{Name: "worker", PIDFile: "/run/worker.pid", Match: []string{"/bin/worker"}, Start: []string{"/bin/start-worker"}},
+	}}
+	binding := engine.Binding{Runbook: rb, Entity: host, Target: host, Hypothesis: map[string]any{
+		"cause": rb.Cures[0], "entity": "db1", "band": "confirmed", "object": map[string]any{"name": "worker"}, "evidence": map[string]any{},
+	}}
+	all := specs()
+	deps := engine.Deps{Actions: actions.All(), Probes: all, Specs: all, Now: time.Now}
+	runner := remote.Open(local.New(), remote.Options{Gate: remote.ReadOnly(), Redactor: redact.New()}) // a start would fail
+	plan, err := engine.Plan(t.Context(), runner, binding, deps)
+	if err != nil || !strings.Contains(plan.Refused, "names process 7") {
+		t.Errorf("refused: %q, %v", plan.Refused, err)
+	}
+	if ask := rb.Steps[0].Repeat.Ask; ask != "process.running" { // what that gives is up to the probe: cannot tell
+		t.Errorf("after a crash it asks %q", ask)
 	}
 }
 

@@ -84,6 +84,7 @@ func (s *Service) Seed(t *testing.T, title string) *incident.Incident {
 		ID: "sig-" + rand.Text()[:6], BodyID: "body-1", Source: "alertmanager", Kind: incident.Alert, State: incident.Firing, Severity: incident.High,
 		SeverityRaw: "page", Title: title, Identity: rand.Text(), IdentityFrom: "fingerprint", StartsAt: at, ReceivedAt: at, Entity: "db1",
 		Labels: map[string]string{"alertname": title, "instance": "db1:9100"}, Links: []string{"javascript:alert(1)"},
+		Annotations: map[string]string{"summary": "/var on db1:9100 is filling up"}, Resources: []incident.Resource{{Value: "db1:9100", From: "instance"}},
 	}
 	in := incident.Open("inc-"+rand.Text()[:6], sig, map[string]string{"mount": "/var"}, at)
 	sig.IncidentID, sig.Action, sig.Reason = in.ID, incident.DeedOpened, "no open incident on db1"
@@ -129,7 +130,9 @@ func Plan() *runbooks.Plan {
 	return &runbooks.Plan{
 		Digest: "sha256:5f2b1c9a0e", Runbook: "truncate-runaway-log", Title: "Cut a runaway log and bring rotation back", RunbookDigest: "sha256:77aa",
 		Target: "db1", Effect: runbooks.Write, Autonomy: runbooks.Approve, WorstCase: 95 * time.Second, MadeAt: Start(),
-		Preconditions: []runbooks.Precondition{{That: "log.size > 0", Because: "the log is there and is not empty", Truth: expr.True}},
+		Preconditions: []runbooks.Precondition{{
+			That: "log.size > 0", Say: "the log is there and is not empty", Because: "the log is gone or empty", Truth: expr.True, Values: "log.size = 4.1 GiB",
+		}},
 		Steps: []runbooks.PlannedStep{{
 			ID: "rotate", Action: "file", Effect: runbooks.Write, As: "root", Verify: "used 62 % or less within 1 min", Undo: "the former file is put back",
 			Diff: "--- /etc/logrotate.d/orders\n+++ /etc/logrotate.d/orders\n@@ -0,0 +1,3 @@\n+/var/log/orders/orders.log {\n+  size 200M\n+}\n", Preserve: []string{"log-tail"},

@@ -20,9 +20,8 @@ import (
 
 // Annotations that this package adds to a signal.
 const (
-	// TruncatedAnnotation says how many alerts of the group Alertmanager left
-	// out of the body (max_alerts): nothing is known about those.
-	TruncatedAnnotation = "secondline_truncated_alerts"
+	// TruncatedAnnotation counts what max_alerts cut off.
+	TruncatedAnnotation = normal.TruncatedAnnotation
 	// DroppedAnnotation says how many labels and annotations were too many to keep.
 	DroppedAnnotation = "secondline_dropped_labels"
 )

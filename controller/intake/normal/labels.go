@@ -11,6 +11,10 @@ import (
 	"github.com/secondline-ops/secondline/controller/incident"
 )
 
+// TruncatedAnnotation says how many alerts of its group the source left out of
+// the body that the signal came in: nothing is known about those.
+const TruncatedAnnotation = "secondline_truncated_alerts"
+
 // Bounds of what is kept of a signal; the raw body has the rest.
 const (
 	maxLabels     = 64

@@ -28,7 +28,7 @@ func takeLock(path string) (*lockFile, error) {
 		pid, _ := io.ReadAll(io.LimitReader(f, 20)) // for people; "" when it is being written
 		return nil, fault.New(fault.Conflict, "the store %s is already in use by pid %s",
 			strings.TrimSuffix(path, ".lock"), strings.TrimSpace(string(pid))).
-			WithHint("stop that process, or use PostgreSQL for more than one controller")
+			WithHint("stop that process first, or give this one a data folder and addresses of its own: --data-dir, --listen, --agent-listen")
 	}
 	err = f.Truncate(0)
 	if err == nil {

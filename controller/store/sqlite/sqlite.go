@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/pressly/goose/v3"
 	"modernc.org/sqlite"
@@ -44,9 +45,10 @@ const checkpointPages = 500
 
 // Options tune the store; the zero value is right for a controller.
 type Options struct {
-	Logger     *slog.Logger // nil discards
-	QueueLimit int          // writes that may wait; 0 means sqlstore.DefaultQueueLimit
-	Sync       Sync         // "" means SyncFull
+	Logger     *slog.Logger  // nil discards
+	QueueLimit int           // writes that may wait; 0 means sqlstore.DefaultQueueLimit
+	QueueWait  time.Duration // how long a body may wait for the writer; 0 means sqlstore.DefaultQueueWait
+	Sync       Sync          // "" means SyncFull
 }
 
 // Open opens or creates the store at path; the folder must exist. It refuses
@@ -91,7 +93,7 @@ func open(ctx context.Context, path string, o Options, lock *lockFile) (*sqlstor
 	read.SetMaxIdleConns(readers)
 	s, err := sqlstore.Open(ctx, sqlstore.Config{
 		Dialect: dialect(), Write: write, Read: read, SingleWriter: true,
-		QueueLimit: o.QueueLimit, Logger: o.Logger, Release: lock.release,
+		QueueLimit: o.QueueLimit, QueueWait: o.QueueWait, Logger: o.Logger, Release: lock.release,
 	})
 	if err != nil {
 		return nil, errors.Join(err, read.Close(), write.Close())

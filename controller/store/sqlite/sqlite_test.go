@@ -45,6 +45,9 @@ func TestSecondOpenNamesTheFirst(t *testing.T) {
 	if !fault.Is(err, fault.Conflict) || !strings.Contains(err.Error(), fmt.Sprintf("already in use by pid %d", os.Getpid())) {
 		t.Fatalf("the second open says %v", err)
 	}
+	if f, ok := errors.AsType[*fault.Error](err); !ok || !strings.Contains(f.Hint, "--data-dir") || strings.Contains(f.Hint, "PostgreSQL") {
+		t.Errorf("several controllers on one store are not supported, and the hint is %v", f)
+	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"time"
 
 	"github.com/secondline-ops/secondline/controller/store"
 	"github.com/secondline-ops/secondline/internal/fault"
@@ -16,6 +17,8 @@ const (
 )
 
 const bodyColumns = `id, source, content_type, sha256, received_at, status, problem, data`
+
+const selectBodies = `SELECT ` + bodyColumns + `, coalesce((SELECT taken FROM body_progress WHERE body_id = bodies.id), 0) FROM bodies`
 
 // AppendBody implements store.Bodies.
 func (s *Store) AppendBody(ctx context.Context, b store.Body) error {
@@ -62,7 +65,7 @@ func insertBodies(ctx context.Context, q querier, ops []*appendOp) error {
 
 func scanBody(scan func(...any) error) (b store.Body, err error) {
 	var at int64
-	err = scan(&b.ID, &b.Source, &b.ContentType, &b.SHA256, &at, &b.Status, &b.Problem, &b.Data)
+	err = scan(&b.ID, &b.Source, &b.ContentType, &b.SHA256, &at, &b.Status, &b.Problem, &b.Data, &b.Taken)
 	b.ID, b.Source, b.ContentType, b.SHA256 = unescape(b.ID), unescape(b.Source), unescape(b.ContentType), unescape(b.SHA256)
 	b.Problem, b.Status, b.ReceivedAt = unescape(b.Problem), store.BodyStatus(unescape(string(b.Status))), fromMicros(at)
 	return b, err
@@ -74,7 +77,7 @@ func (s *Store) PendingBodies(ctx context.Context, limit int) ([]store.Body, err
 	out := []store.Body{}
 	size := 0
 	errEnough := errors.New("enough")
-	err := s.reader().rows(ctx, `SELECT `+bodyColumns+` FROM bodies WHERE status = 'pending'
+	err := s.reader().rows(ctx, selectBodies+` WHERE status = 'pending'
 		ORDER BY received_at, id LIMIT $1`, []any{bounded(limit, 100, maxPendingBodies)}, func(r *sql.Rows) error {
 		b, err := scanBody(r.Scan)
 		if err != nil {
@@ -95,12 +98,42 @@ func (s *Store) PendingBodies(ctx context.Context, limit int) ([]store.Body, err
 // FindBody implements store.Bodies.
 func (s *Store) FindBody(ctx context.Context, id string) (store.Body, error) {
 	b, err := scanBody(func(into ...any) error {
-		return s.reader().row(ctx, `SELECT `+bodyColumns+` FROM bodies WHERE id = $1`, []any{escape(id)}, into...)
+		return s.reader().row(ctx, selectBodies+` WHERE id = $1`, []any{escape(id)}, into...)
 	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return store.Body{}, fault.New(fault.NotFound, "there is no body %q", id)
 	}
 	return b, s.cfg.Dialect.explain(err, "find a body")
+}
+
+// CountPendingBodies implements store.Bodies.
+func (s *Store) CountPendingBodies(ctx context.Context) (n int, oldest time.Time, err error) {
+	var at int64
+	err = s.reader().row(ctx, `SELECT count(*), coalesce(min(received_at), 0) FROM bodies WHERE status = 'pending'`, nil, &n, &at)
+	return n, fromMicros(at), s.cfg.Dialect.explain(err, "count pending bodies")
+}
+
+// AdvanceBody implements store.Tx.
+func (t *tx) AdvanceBody(ctx context.Context, id string, from, to int) error {
+	var status string
+	err := t.row(ctx, `SELECT status FROM bodies WHERE id = $1`, []any{escape(id)}, &status)
+	if errors.Is(err, sql.ErrNoRows) {
+		return fault.New(fault.NotFound, "there is no body %q", id)
+	}
+	if err != nil {
+		return err
+	}
+	n := int64(0)
+	if status == string(store.BodyPending) && from == 0 {
+		n, err = t.exec(ctx, `INSERT INTO body_progress (body_id, taken) VALUES ($1, $2)
+			ON CONFLICT (body_id) DO NOTHING`, escape(id), to)
+	} else if status == string(store.BodyPending) {
+		n, err = t.exec(ctx, `UPDATE body_progress SET taken = $3 WHERE body_id = $1 AND taken = $2`, escape(id), from, to)
+	}
+	if err == nil && n == 0 {
+		return fault.New(fault.Conflict, "body %s is %s and not at signal %d: someone else went on with it", id, status, from)
+	}
+	return err
 }
 
 // SettleBody implements store.Tx.
@@ -110,6 +143,9 @@ func (t *tx) SettleBody(ctx context.Context, id string, status store.BodyStatus,
 	}
 	n, err := t.exec(ctx, `UPDATE bodies SET status = $2, problem = $3 WHERE id = $1 AND status = 'pending'`,
 		escape(id), string(status), escape(problem))
+	if err == nil && n > 0 {
+		_, err = t.exec(ctx, `DELETE FROM body_progress WHERE body_id = $1`, escape(id))
+	}
 	if err != nil || n > 0 {
 		return err
 	}

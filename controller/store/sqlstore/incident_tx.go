@@ -123,7 +123,9 @@ type incidentKey struct{ kind, key string }
 
 const (
 	keyIdentity = "identity"
+	keyObject   = "object"
 	keyRun      = "run"
+	keyDryRuns  = "dry_runs" // of an incident with nothing else
 )
 
 // putKeys writes only what changed: an incident may have ten thousand symptoms,
@@ -151,8 +153,14 @@ func (t *tx) putKeys(ctx context.Context, in *incident.Incident) error {
 	for _, s := range in.Symptoms {
 		add(incidentKey{keyIdentity, indexed(s.Identity)})
 	}
+	for _, object := range in.Objects() {
+		add(incidentKey{keyObject, indexed(object.Key())})
+	}
 	for _, r := range in.Runs {
 		add(incidentKey{keyRun, indexed(r.ID)})
+	}
+	if in.OnlyDryRuns() {
+		add(incidentKey{keyDryRuns, ""})
 	}
 	for k := range surplus {
 		if _, err := t.exec(ctx, `DELETE FROM incident_keys WHERE incident_id = $1 AND kind = $2 AND key = $3`,
@@ -163,27 +171,39 @@ func (t *tx) putKeys(ctx context.Context, in *incident.Incident) error {
 	return t.insert(ctx, `INSERT INTO incident_keys (incident_id, kind, key) VALUES `, added, ``)
 }
 
-// FindOpenIncidents implements store.Tx: those on the entity or with the
-// identity; all of them when both are "". At most 200.
-func (t *tx) FindOpenIncidents(ctx context.Context, entity, identity string, resolvedSince time.Time) ([]*incident.Incident, error) {
+// FindOpenIncidents implements store.Tx.
+func (t *tx) FindOpenIncidents(ctx context.Context, identities []string, objects []incident.Object, resolvedSince time.Time) ([]*incident.Incident, error) {
+	keys := map[string][]string{}
+	for _, identity := range identities {
+		keys[keyIdentity] = append(keys[keyIdentity], indexed(identity))
+	}
+	for _, object := range objects {
+		keys[keyObject] = append(keys[keyObject], indexed(object.Key()))
+	}
+	if len(keys) == 0 {
+		return []*incident.Incident{}, nil
+	}
 	var q filter
-	var open strings.Builder
+	in := func(values []string) string {
+		marks := make([]string, len(values))
+		for i, v := range values {
+			marks[i] = q.arg(v)
+		}
+		return "(" + strings.Join(marks, ",") + ")"
+	}
+	var open []string
 	for _, s := range incident.Statuses() {
 		if s.Open() {
-			open.WriteString("," + q.arg(string(s)))
+			open = append(open, string(s))
 		}
 	}
-	q.add("(status IN (" + open.String()[1:] + ") OR (status = " + q.arg(string(incident.Resolved)) +
+	q.add("(status IN " + in(open) + " OR (status = " + q.arg(string(incident.Resolved)) +
 		" AND resolved_at >= " + q.arg(micros(resolvedSince)) + "))")
-	same := "id IN (SELECT incident_id FROM incident_keys WHERE kind = 'identity' AND key = "
-	switch {
-	case entity != "" && identity != "":
-		q.add("(entity = " + q.arg(indexed(entity)) + " OR " + same + q.arg(indexed(identity)) + "))")
-	case entity != "":
-		q.add("entity = " + q.arg(indexed(entity)))
-	case identity != "":
-		q.add(same + q.arg(indexed(identity)) + ")")
+	var keyed []string
+	for kind, same := range keys {
+		keyed = append(keyed, "SELECT incident_id FROM incident_keys WHERE kind = "+q.arg(kind)+" AND key IN "+in(same))
 	}
+	q.add("id IN (" + strings.Join(keyed, " UNION ") + ")")
 	return listIncidents(ctx, t.work, `SELECT version, doc FROM incidents`+q.where()+
 		` ORDER BY opened_at DESC, number DESC LIMIT `+q.arg(maxCandidates), q.args)
 }

@@ -20,7 +20,7 @@ import (
 const (
 	maxList       = 500
 	maxEvents     = 5000
-	maxCandidates = 200
+	maxCandidates = 2000
 	maxQueryBytes = 1000 // SQLite refuses LIKE patterns above 50,000 bytes
 )
 
@@ -128,6 +128,9 @@ func (s *Store) ListIncidents(ctx context.Context, f store.IncidentFilter) ([]*i
 		}
 		pattern := strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(searchable(f.Query))
 		q.add("title_search LIKE " + q.arg("%"+pattern+"%") + ` ESCAPE '\'`)
+	}
+	if f.OmitDryRuns {
+		q.add("NOT EXISTS (SELECT 1 FROM incident_keys k WHERE k.incident_id = incidents.id AND k.kind = " + q.arg(keyDryRuns) + ")")
 	}
 	if f.Cursor != "" {
 		c, err := parseCursor(f.Cursor)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/secondline-ops/secondline/controller/store"
 	"github.com/secondline-ops/secondline/internal/fault"
@@ -19,6 +21,11 @@ const (
 	maxBytesPerCommit   = 8 << 20
 	maxBytesQueued      = 64 << 20
 )
+
+// DefaultQueueWait is how long a body waits for the writer before its sender is
+// told to come again. Senders give up after 10 s (Alertmanager's default for a
+// webhook) and then cannot know whether it was taken.
+const DefaultQueueWait = 5 * time.Second
 
 // querier is what statements run on: a transaction or a pool of readers.
 type querier interface {
@@ -35,6 +42,7 @@ type lane struct {
 	appends chan *appendOp
 	updates chan *updateOp
 	bytes   atomic.Int64 // in appends
+	wait    time.Duration
 	quit    chan struct{}
 	done    chan struct{}
 
@@ -45,8 +53,9 @@ type lane struct {
 // appendOp is a body to be stored.
 type appendOp struct {
 	body   store.Body
-	err    error      // its own, whatever becomes of the commit
-	answer chan error // buffered: the writer never waits for a caller that left
+	taken  atomic.Bool // by the writer, or given up by the caller
+	err    error       // its own, whatever becomes of the commit
+	answer chan error  // buffered: the writer never waits for a caller that left
 }
 
 // updateOp is a function to be run inside the commit. It runs on its caller's
@@ -62,9 +71,10 @@ type updateOp struct {
 
 var errUnfinished = errors.New("the update function did not return")
 
-func startLane(db *sql.DB, limit int) *lane {
+func startLane(db *sql.DB, limit int, wait time.Duration) *lane {
 	l := &lane{
 		db:      db,
+		wait:    wait,
 		appends: make(chan *appendOp, limit),
 		updates: make(chan *updateOp, limit),
 		quit:    make(chan struct{}),
@@ -92,8 +102,14 @@ func overloaded() error {
 
 func closedStore() error { return fault.New(fault.Transient, "the store is closed") }
 
+func tooSlow() error {
+	return fault.New(fault.Overloaded, "the writer of the store did not come to it in time; nothing was stored").
+		WithHint("send it again in a few seconds")
+}
+
 // append stores the body. Once the writer has it the answer is waited for,
-// whatever happens to ctx: it says whether the body is durable.
+// whatever happens to ctx: it says whether the body is durable. The wait for
+// the writer is bounded.
 func (l *lane) append(ctx context.Context, b store.Body) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -101,6 +117,16 @@ func (l *lane) append(ctx context.Context, b store.Body) error {
 	op := &appendOp{body: b, answer: make(chan error, 1)}
 	if err := l.queueAppend(op); err != nil {
 		return err
+	}
+	patience := time.NewTimer(l.wait)
+	defer patience.Stop()
+	select {
+	case err := <-op.answer:
+		return err
+	case <-patience.C:
+	}
+	if op.taken.CompareAndSwap(false, true) {
+		return tooSlow()
 	}
 	return <-op.answer
 }
@@ -234,6 +260,7 @@ func (l *lane) next() batch {
 // the engine here: an interrupt in the middle would undo the others' work.
 func (l *lane) commit(b batch) {
 	ctx := context.Background()
+	b.appends = slices.DeleteFunc(b.appends, func(op *appendOp) bool { return !op.taken.CompareAndSwap(false, true) }) // its caller gave up
 	err := func() error {
 		tx, err := l.db.BeginTx(ctx, nil)
 		if err != nil {

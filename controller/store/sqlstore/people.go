@@ -17,14 +17,20 @@ func (s *Store) saveDoc(ctx context.Context, what, query string, v any, keys ...
 	if err := checkKeys(keys...); err != nil {
 		return err
 	}
+	var args []any
+	for i := 1; i < len(keys); i += 2 {
+		args = append(args, escape(keys[i]))
+	}
+	return s.putDoc(ctx, what, query, v, args...)
+}
+
+// putDoc writes the document as query's $1, and the args after it.
+func (s *Store) putDoc(ctx context.Context, what, query string, v any, args ...any) error {
 	doc, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", what, err)
 	}
-	args := []any{doc}
-	for i := 1; i < len(keys); i += 2 {
-		args = append(args, escape(keys[i]))
-	}
+	args = append([]any{doc}, args...)
 	return s.write(ctx, "save "+what, func(w *work) error {
 		_, err := w.exec(ctx, query, args...)
 		return err
@@ -74,7 +80,7 @@ func (s *Store) FindEnrolToken(ctx context.Context, hash string, now time.Time) 
 
 func noEnrolToken() error {
 	return fault.New(fault.Unauthenticated, "the enrolment token is unknown, used or expired").
-		WithHint("make a new one with: secondline agents enrol-token")
+		WithHint("make a new one with: secondline agents enroll-token")
 }
 
 // UseEnrolToken implements store.Agents. One statement checks and takes it.
@@ -95,16 +101,9 @@ func (s *Store) SaveToken(ctx context.Context, t store.Token) error {
 	if err := checkKeys("hash", t.Hash); err != nil {
 		return err
 	}
-	doc, err := json.Marshal(t)
-	if err != nil {
-		return fmt.Errorf("encode token: %w", err)
-	}
-	return s.write(ctx, "save token", func(w *work) error {
-		_, err := w.exec(ctx, `INSERT INTO tokens (hash, expires_at, doc) VALUES ($1, $2, $3)
-			ON CONFLICT (hash) DO UPDATE SET expires_at = excluded.expires_at, doc = excluded.doc`,
-			escape(t.Hash), micros(t.ExpiresAt), doc)
-		return err
-	})
+	return s.putDoc(ctx, "token", `INSERT INTO tokens (doc, hash, expires_at) VALUES ($1, $2, $3)
+		ON CONFLICT (hash) DO UPDATE SET doc = excluded.doc, expires_at = excluded.expires_at`,
+		t, escape(t.Hash), micros(t.ExpiresAt))
 }
 
 // FindToken implements store.Tokens.

@@ -35,7 +35,8 @@ type Config struct {
 	// only bodies do, and Updates run at once, serializable, and repeat when
 	// they lose.
 	SingleWriter bool
-	QueueLimit   int // 0 means DefaultQueueLimit
+	QueueLimit   int           // 0 means DefaultQueueLimit
+	QueueWait    time.Duration // how long a body may wait for the writer; 0 means DefaultQueueWait
 	Logger       *slog.Logger
 	// Release gives back what the opener holds (a lock file); nil means nothing.
 	Release func() error
@@ -61,7 +62,10 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.QueueLimit <= 0 {
 		cfg.QueueLimit = DefaultQueueLimit
 	}
-	return &Store{cfg: cfg, lane: startLane(cfg.Write, cfg.QueueLimit)}, nil
+	if cfg.QueueWait <= 0 {
+		cfg.QueueWait = DefaultQueueWait
+	}
+	return &Store{cfg: cfg, lane: startLane(cfg.Write, cfg.QueueLimit, cfg.QueueWait)}, nil
 }
 
 // Close lets queued writes finish, then closes the engine. It may be called

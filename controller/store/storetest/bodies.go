@@ -48,6 +48,24 @@ func bodies(t *testing.T, fresh func(t *testing.T) Place) {
 	wantKind(t, s.Update(ctx, func(tx store.Tx) error { return tx.SettleBody(ctx, "nobody", store.BodySettled, "") }), fault.NotFound)
 	wantKind(t, s.Update(ctx, func(tx store.Tx) error { return tx.SettleBody(ctx, "b3", store.BodyPending, "") }), fault.Invalid)
 
+	update(t, s, func(tx store.Tx) error { return tx.AdvanceBody(ctx, "b3", 0, 200) })
+	wantKind(t, s.Update(ctx, func(tx store.Tx) error { return tx.AdvanceBody(ctx, "b3", 0, 200) }), fault.Conflict)
+	wantKind(t, s.Update(ctx, func(tx store.Tx) error { return tx.AdvanceBody(ctx, "b1", 0, 1) }), fault.Conflict)
+	wantKind(t, s.Update(ctx, func(tx store.Tx) error { return tx.AdvanceBody(ctx, "nobody", 0, 1) }), fault.NotFound)
+	pending, err = s.PendingBodies(ctx, 10)
+	must(t, err)
+	if len(pending) != 1 || pending[0].Taken != 200 {
+		t.Fatalf("pending %+v, want b3 with 200 signals taken", pending)
+	}
+	update(t, s, func(tx store.Tx) error { return tx.AdvanceBody(ctx, "b3", 200, 250) })
+	wantKind(t, s.Update(ctx, func(tx store.Tx) error { return tx.AdvanceBody(ctx, "b3", 0, 200) }), fault.Conflict)
+	if got, err = s.FindBody(ctx, "b3"); err != nil || got.Taken != 250 {
+		t.Fatalf("%d signals are taken, %v", got.Taken, err)
+	}
+	if n, oldest, err := s.CountPendingBodies(ctx); err != nil || n != 1 || !oldest.Equal(at(3)) {
+		t.Fatalf("%d bodies are pending since %s, %v", n, oldest, err)
+	}
+
 	n, err := s.DeleteBodies(ctx, at(2), 10) // b1 only: b2 was received at that very time
 	must(t, err)
 	if n != 1 {

@@ -62,7 +62,7 @@ func hostile(t *testing.T, fresh func(t *testing.T) Place) {
 			saved(t, s, in)
 			var open []*incident.Incident
 			update(t, s, func(tx store.Tx) (err error) {
-				open, err = tx.FindOpenIncidents(ctx, text, text, at(0))
+				open, err = tx.FindOpenIncidents(ctx, []string{text}, []incident.Object{{Entity: text, Hint: "unit", Value: text}}, at(0))
 				return err
 			})
 			if len(open) != 1 || open[0].ID != in.ID {
@@ -102,7 +102,7 @@ func hostile(t *testing.T, fresh func(t *testing.T) Place) {
 			t.Fatal("a MiB of title came back changed")
 		}
 		update(t, s, func(tx store.Tx) error {
-			open, err := tx.FindOpenIncidents(ctx, "", huge, at(0))
+			open, err := tx.FindOpenIncidents(ctx, []string{huge}, nil, at(0))
 			if err == nil && len(open) != 1 {
 				t.Errorf("found %d open incidents", len(open))
 			}

@@ -109,27 +109,43 @@ func candidates(t *testing.T, s store.Store) {
 	saved(t, s, moved)
 	moved.Symptoms[0].Identity = "other"
 	saved(t, s, moved)
+	onUnit := newIncident("unit")
+	onUnit.Entity, onUnit.Hints, onUnit.OpenedAt = "db1", map[string]string{"unit": "x.service", "alertname": "A"}, at(60)
+	saved(t, s, onUnit)
 
+	unit := incident.Object{Entity: "db1", Hint: "unit", Value: "x.service"}
 	tests := []struct {
-		name, entity, identity string
-		since                  time.Time
-		want                   []string
+		name     string
+		identity string
+		object   incident.Object
+		since    time.Time
+		want     []string
 	}{
-		{"by entity", "db1", "", at(150), []string{"i4", "i2", "i0"}},
-		{"resolved at that very time", "db1", "", at(200), []string{"i4", "i2", "i0"}},
-		{"resolved before", "db1", "", at(201), []string{"i4", "i0"}},
-		{"by identity", "", "fp", at(150), []string{"x", "i4", "i2", "i0"}},
-		{"an identity it once had", "", "other", at(150), []string{"moved"}},
-		{"by either", "host-moved", "fp", at(201), []string{"x", "i4", "moved", "i0"}},
-		{"neither fits", "db2", "fp2", at(150), []string{}},
-		{"all", "", "", at(201), []string{"x", "i4", "moved", "i0"}},
+		{"by identity", "fp", incident.Object{}, at(150), []string{"x", "i4", "i2", "i0"}},
+		{"resolved at that very time", "fp", incident.Object{}, at(200), []string{"x", "i4", "i2", "i0"}},
+		{"resolved before", "fp", incident.Object{}, at(201), []string{"x", "i4", "i0"}},
+		{"an identity that it got later", "other", incident.Object{}, at(150), []string{"moved"}},
+		{"by object", "", unit, at(150), []string{"unit"}},
+		{"by either", "other", unit, at(150), []string{"unit", "moved"}},
+		{"the same object elsewhere", "", incident.Object{Entity: "db2", Hint: "unit", Value: "x.service"}, at(150), []string{}},
+		{"another object of the entity", "", incident.Object{Entity: "db1", Hint: "mount", Value: "x.service"}, at(150), []string{}},
+		{"neither fits", "fp2", incident.Object{}, at(150), []string{}},
+		{"nothing asked for", "", incident.Object{}, at(150), []string{}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			got := []string{}
+			var identities []string
+			var objects []incident.Object
+			if tt.identity != "" {
+				identities = []string{"nobody's", tt.identity}
+			}
+			if tt.object != (incident.Object{}) {
+				objects = []incident.Object{tt.object}
+			}
 			update(t, s, func(tx store.Tx) error {
 				got = got[:0]
-				list, err := tx.FindOpenIncidents(ctx, tt.entity, tt.identity, tt.since)
+				list, err := tx.FindOpenIncidents(ctx, identities, objects, tt.since)
 				for _, in := range list {
 					got = append(got, in.ID)
 				}
@@ -185,7 +201,7 @@ func openOnce(t *testing.T, s store.Store) {
 	together(20, func(i int) {
 		for {
 			err := s.Update(ctx, func(tx store.Tx) error {
-				open, err := tx.FindOpenIncidents(ctx, "db1", "fp", at(0))
+				open, err := tx.FindOpenIncidents(ctx, []string{"fp"}, nil, at(0))
 				if err != nil || len(open) > 0 {
 					return err
 				}
@@ -303,7 +319,31 @@ func lists(t *testing.T, fresh func(t *testing.T) Place) {
 		_, _, err = s.ListSignals(ctx, store.SignalFilter{Cursor: bad})
 		wantKind(t, err, fault.Invalid)
 	}
+	t.Run("dry runs", func(t *testing.T) { dryRuns(t, s) })
 	t.Run("signals", func(t *testing.T) { signals(t, s) })
+}
+
+// dryRuns are left out on request, until something real is done in their place.
+func dryRuns(t *testing.T, s store.Store) {
+	ctx := t.Context()
+	in := newIncident("dry")
+	in.Symptoms, in.Entity = nil, "dry-host"
+	in.Runs = []incident.Run{{ID: "run-dry", DryRun: true}}
+	saved(t, s, in)
+	count := func(omit bool) int {
+		t.Helper()
+		list, _, err := s.ListIncidents(ctx, store.IncidentFilter{Entity: "dry-host", OmitDryRuns: omit})
+		must(t, err)
+		return len(list)
+	}
+	if all, rest := count(false), count(true); all != 1 || rest != 0 {
+		t.Errorf("%d in all, %d without dry runs; want 1 and 0", all, rest)
+	}
+	in.Runs = append(in.Runs, incident.Run{ID: "run-real"})
+	saved(t, s, in)
+	if rest := count(true); rest != 1 {
+		t.Error("a real run is left out with the dry one before it")
+	}
 }
 
 func signals(t *testing.T, s store.Store) {

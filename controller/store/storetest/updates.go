@@ -37,6 +37,7 @@ func everything(ctx context.Context, tx store.Tx, in *incident.Incident) error {
 		tx.SaveSignals(ctx, []incident.Signal{{ID: "s-" + in.ID, IncidentID: in.ID, ReceivedAt: at(1)}}),
 		tx.SaveEvidence(ctx, in.ID, []diagnostics.Fact{fact("p#1", []byte(in.ID))}),
 		tx.Lock(ctx, "lock-"+in.ID, in.ID, at(0), at(10)),
+		tx.AdvanceBody(ctx, "b", 0, 7),
 		tx.SettleBody(ctx, "b", store.BodySettled, ""),
 	)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +15,9 @@ import (
 )
 
 const maxConfigBytes = 1 << 20
+
+// noFile as the name of a file means that there is none (ssh_config(5)).
+const noFile = "none"
 
 // config is the part of an ssh_config(5) that is understood.
 type config struct {
@@ -42,7 +46,7 @@ func readConfig(path, home string) (*config, error) {
 		for _, n := range h.Nodes {
 			switch n := n.(type) {
 			case *ssh_config.KV:
-				if !slices.Contains([]string{"hostname", "user", "port", "identityfile", "proxyjump"}, strings.ToLower(n.Key)) {
+				if !slices.Contains([]string{"hostname", "user", "port", "identityfile", "proxyjump", "userknownhostsfile"}, strings.ToLower(n.Key)) {
 					c.ignore(path, n.Pos().Line, n.Key)
 				}
 			case *ssh_config.Include:
@@ -105,13 +109,62 @@ func (c *config) lookup(alias string) (Host, error) {
 		return h, fault.Wrap(fault.Invalid, err, "read IdentityFile of %s in the ssh config", alias)
 	}
 	for _, f := range files {
-		if rest, ok := strings.CutPrefix(f, "~/"); ok {
-			f = filepath.Join(c.home, rest)
-		}
-		h.identities = append(h.identities, strings.ReplaceAll(f, "%d", c.home))
+		h.identities = append(h.identities, c.atHome(f))
 	}
+	known, err := c.file.Get(alias, "UserKnownHostsFile")
+	if err != nil {
+		return h, fault.Wrap(fault.Invalid, err, "read UserKnownHostsFile of %s in the ssh config", alias)
+	}
+	h.knownHosts = words(known)
 	h.Jump, err = parseJumps(values["ProxyJump"])
 	return h, err
+}
+
+// atHome fills in "~/" and "%d", which stand for the home folder.
+func (c *config) atHome(file string) string {
+	if rest, ok := strings.CutPrefix(file, "~/"); ok {
+		file = filepath.Join(c.home, rest)
+	}
+	return strings.ReplaceAll(file, "%d", c.home)
+}
+
+// files returns the files that the configuration file itself names for any host.
+func (c *config) files() (identities, knownHosts []string) {
+	if c.file == nil {
+		return nil, nil
+	}
+	add := func(list []string, names ...string) []string {
+		for _, name := range names {
+			if name = c.atHome(name); !strings.Contains(name, "%") && name != noFile && !slices.Contains(list, name) {
+				list = append(list, name)
+			}
+		}
+		return list
+	}
+	for _, h := range c.file.Hosts {
+		for _, n := range h.Nodes {
+			kv, ok := n.(*ssh_config.KV)
+			switch {
+			case !ok:
+			case strings.EqualFold(kv.Key, "IdentityFile"):
+				identities = add(identities, kv.Value)
+			case strings.EqualFold(kv.Key, "UserKnownHostsFile"):
+				knownHosts = add(knownHosts, words(kv.Value)...)
+			}
+		}
+	}
+	return identities, knownHosts
+}
+
+// word is a word of a value with several: quotes keep one with spaces together.
+var word = regexp.MustCompile(`"[^"]*"|[^\s"]+`)
+
+func words(value string) []string {
+	list := word.FindAllString(value, -1)
+	for i := range list {
+		list[i] = strings.Trim(list[i], `"`)
+	}
+	return list
 }
 
 // parseJumps reads "[user@]host[:port],…", the first hop first.

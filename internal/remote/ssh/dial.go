@@ -26,6 +26,7 @@ var (
 type handshake struct {
 	hostKey  *remote.Error // why the host key was refused
 	proven   bool          // the host key was accepted
+	offered  int           // keys that were there to be tried
 	problems []string      // keys that could not be used
 }
 
@@ -136,7 +137,7 @@ func jumpError(h Host, err error) error {
 
 func (d *Dialer) logIn(raw net.Conn, h Host) (*ssh.Client, error) {
 	var report handshake
-	check, algorithms, err := d.known.check(h, &report)
+	check, algorithms, err := d.knownHosts(h.knownHosts).check(h, &report)
 	if err != nil {
 		return nil, err
 	}
@@ -152,6 +153,7 @@ func (d *Dialer) logIn(raw net.Conn, h Host) (*ssh.Client, error) {
 			done()
 			var signers []ssh.Signer
 			signers, report.problems, done = d.keys.signers(h.identities)
+			report.offered = len(signers)
 			return signers, nil
 		})},
 	})
@@ -179,8 +181,11 @@ func handshakeError(h Host, report *handshake, err error) error {
 	case report.proven:
 		e.Class = remote.AuthFailed
 		e.Hint = fmt.Sprintf("add the public key to ~%s/.ssh/authorized_keys on the server", h.User)
-		if len(report.problems) > 0 {
+		switch {
+		case len(report.problems) > 0:
 			e.Hint = strings.Join(report.problems, "; ")
+		case report.offered == 0:
+			e.Hint = "no key was offered: there is no private key file here, and no ssh-agent that holds one; make one with ssh-keygen, or name one"
 		}
 	}
 	return e

@@ -17,6 +17,7 @@ import (
 	xssh "golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
 
+	"github.com/secondline-ops/secondline/internal/fault"
 	"github.com/secondline-ops/secondline/internal/remote"
 	"github.com/secondline-ops/secondline/internal/remote/remotetest"
 	"github.com/secondline-ops/secondline/internal/remote/ssh"
@@ -319,5 +320,121 @@ Host *
 	r, err := tr.Run(t.Context(), remote.Command{Argv: []string{"echo", "hello"}})
 	if err != nil || string(r.Stdout) != "hello\n" {
 		t.Errorf("got %q, %v", r.Stdout, err)
+	}
+}
+
+// inConfig makes the server "web1" of an ssh_config(5), whose other lines are given.
+func inConfig(t *testing.T, s *remotetest.SSHD, lines ...string) {
+	t.Helper()
+	_, port, err := net.SplitHostPort(s.Addresses[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := "Host web1\n  HostName 127.0.0.1\n  Port " + port + "\n  User " + s.User + "\n  " + strings.Join(lines, "\n  ") + "\n"
+	s.Options.Home = t.TempDir()
+	s.Options.ConfigFile = writeFile(t, filepath.Join(s.Options.Home, "config"), []byte(text), 0o600)
+	s.Options.KnownHosts = nil
+	s.Target = ssh.Host{Name: "web1"}
+}
+
+func TestConfigFileNamesTheKnownHosts(t *testing.T) {
+	t.Parallel()
+	for kind, start := range map[string]func(*testing.T) *remotetest.SSHD{
+		"OpenSSH":         func(t *testing.T) *remotetest.SSHD { t.Helper(); return remotetest.StartSSHD(t) },
+		"in this process": func(t *testing.T) *remotetest.SSHD { t.Helper(); return remotetest.StartInProcess(t) },
+	} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			s := start(t)
+			known, err := os.ReadFile(s.KnownHostsPath)
+			if err != nil {
+				t.Fatal(err)
+			}
+			inConfig(t, s, `UserKnownHostsFile /nowhere "~/keys of %h/%n-%p"`)
+			dir := filepath.Join(s.Options.Home, "keys of 127.0.0.1")
+			if err := os.Mkdir(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			writeFile(t, filepath.Join(dir, "web1-"+strings.TrimPrefix(s.Addresses[0], "127.0.0.1:")), known, 0o600)
+			d := s.Dialer(t)
+			if got := d.Ignored(); len(got) > 0 {
+				t.Errorf("ignored: %q", got)
+			}
+			remotetest.DialHost(t, d, s.Target)
+
+			// It stands in for the user's own file, and does not add to it.
+			inConfig(t, s, "UserKnownHostsFile ~/other")
+			if err := os.Mkdir(filepath.Join(s.Options.Home, ".ssh"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			writeFile(t, filepath.Join(s.Options.Home, ".ssh", "known_hosts"), known, 0o600)
+			wantFailure(t, dialError(t, s), remote.HostKey, "not known", "UserKnownHostsFile="+filepath.Join(s.Options.Home, "other"))
+
+			// What is given wins over what the file says.
+			s.Options.KnownHosts = []string{filepath.Join(s.Options.Home, ".ssh", "known_hosts")}
+			s.Dial(t)
+		})
+	}
+}
+
+func TestWithoutAWordTheUsersKnownHostsCount(t *testing.T) {
+	t.Parallel()
+	s := remotetest.StartInProcess(t)
+	known, err := os.ReadFile(s.KnownHostsPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inConfig(t, s)
+	wantFailure(t, dialError(t, s), remote.HostKey, "not known", filepath.Join(s.Options.Home, ".ssh", "known_hosts"))
+	if err := os.Mkdir(filepath.Join(s.Options.Home, ".ssh"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(s.Options.Home, ".ssh", "known_hosts"), known, 0o600)
+	s.Dial(t)
+}
+
+func TestKnownHostsFilesThatProveNothing(t *testing.T) {
+	t.Parallel()
+	s := remotetest.StartInProcess(t)
+	for line, want := range map[string]struct {
+		class remote.Class
+		hint  string
+	}{
+		"UserKnownHostsFile /dev/null":     {remote.HostKey, "keeps no host keys"},
+		"UserKnownHostsFile none":          {remote.HostKey, "/etc/ssh/ssh_known_hosts"},
+		"UserKnownHostsFile ~/%C":          {remote.InvalidCall, "--known-hosts"},
+		"UserKnownHostsFile ${KEYS}/known": {remote.InvalidCall, "--known-hosts"},
+	} {
+		inConfig(t, s, line, "StrictHostKeyChecking no")
+		e := dialError(t, s)
+		hint := e.Hint
+		if inner, ok := errors.AsType[*fault.Error](e.Err); hint == "" && ok {
+			hint = inner.Hint
+		}
+		if e.Class != want.class || !strings.Contains(hint, want.hint) {
+			t.Errorf("%s: got %s, %v (hint %q)", line, e.Class, e, hint)
+		}
+	}
+}
+
+func TestConfigFileTellsWhichFilesItNames(t *testing.T) {
+	t.Parallel()
+	s := remotetest.StartInProcess(t)
+	inConfig(t, s, "IdentityFile ~/.ssh/work", "UserKnownHostsFile ~/a /b ~/%h", "Match all", "IdentityFile ~/.ssh/work", "IdentityFile none")
+	identities, known := s.Dialer(t).Files()
+	home := s.Options.Home
+	if got, want := strings.Join(append(identities, known...), " "), home+"/.ssh/work "+home+"/a /b"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestWithoutAnyKeyTheServerIsNotBlamed(t *testing.T) {
+	t.Parallel()
+	s := remotetest.StartInProcess(t)
+	s.Options.Identities, s.Options.AgentSocket = nil, ""
+	e := dialError(t, s)
+	wantFailure(t, e, remote.AuthFailed, "", "no key was offered")
+	if strings.Contains(e.Hint, "authorized_keys") {
+		t.Errorf("got hint %q", e.Hint)
 	}
 }

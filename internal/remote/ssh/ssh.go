@@ -40,9 +40,9 @@ const (
 
 // Options say how servers are reached and proven.
 type Options struct {
-	KnownHosts  []string      // files; a missing one is empty, all are read again when they change
-	ConfigFile  string        // an ssh_config(5), of which Host, HostName, User, Port, IdentityFile, ProxyJump are read; "" for none
-	Home        string        // what ~ means in ConfigFile
+	KnownHosts  []string      // files with the keys of hosts; none: those that ssh(1) would read. A missing one is empty, all are read again when they change
+	ConfigFile  string        // an ssh_config(5), of which Host, HostName, User, Port, IdentityFile, ProxyJump, UserKnownHostsFile are read; "" for none
+	Home        string        // what ~ means in ConfigFile, and where .ssh/known_hosts is
 	Identities  []string      // private key files, with <file>-cert.pub beside them where there is one
 	AgentSocket string        // of an ssh-agent; "" for none
 	Timeout     time.Duration // of one connection with its handshake; 0 means 10 s
@@ -61,12 +61,14 @@ type Host struct {
 	Jump    *Host
 
 	identities []string
+	knownHosts []string
 }
 
 func (h Host) hostPort() string { return net.JoinHostPort(h.Address, strconv.Itoa(h.Port)) }
 
+// key tells connections apart: what one file proved, another need not prove.
 func (h Host) key() string {
-	key := h.User + "@" + h.hostPort()
+	key := h.User + "@" + h.hostPort() + " by " + strings.Join(h.knownHosts, " ")
 	if h.Jump != nil {
 		key += " via " + h.Jump.key()
 	}
@@ -77,10 +79,10 @@ func (h Host) key() string {
 type Dialer struct {
 	o      Options
 	config *config
-	known  *knownHosts
 	keys   *keyring
 
-	mu    sync.Mutex // guards below
+	mu    sync.Mutex             // guards below
+	known map[string]*knownHosts // by the names of their files
 	jumps map[string]*Transport
 	dials map[string]*dialGate
 	done  bool
@@ -105,10 +107,15 @@ func NewDialer(o Options) (*Dialer, error) {
 		return nil, err
 	}
 	return &Dialer{
-		o: o, config: cfg, known: &knownHosts{files: o.KnownHosts}, keys: &keyring{agentSocket: o.AgentSocket, parsed: map[string]parsedKey{}},
+		o: o, config: cfg, known: map[string]*knownHosts{}, keys: &keyring{agentSocket: o.AgentSocket, parsed: map[string]parsedKey{}},
 		jumps: map[string]*Transport{}, dials: map[string]*dialGate{},
 	}, nil
 }
+
+// Files lists the private keys and the known hosts files that the configuration
+// file itself names, for whatever host. Names with a token that only a
+// connection fills in, such as %h, are left out.
+func (d *Dialer) Files() (identities, knownHosts []string) { return d.config.files() }
 
 // Ignored lists the directives of the configuration file that have no effect
 // here, each with its line.
@@ -180,6 +187,9 @@ func (d *Dialer) resolve(h Host, depth int) (Host, error) {
 			return h, fmt.Errorf("look up the current user: %w", err)
 		}
 		h.User = login.Username
+	}
+	if h.knownHosts, err = d.knownHostsFiles(h, found.knownHosts); err != nil {
+		return h, &remote.Error{Class: remote.InvalidCall, Target: alias, Doing: "dial", Err: err}
 	}
 	if h.Jump == nil {
 		h.Jump = found.Jump

@@ -2,7 +2,10 @@
 // one directory whose names match, that nobody has touched for a while, all but
 // the newest, never more than planned. The directory must lie inside the
 // agent's own allow-list. It follows no links, leaves its file system never,
-// and deletes no file that a process has open. What it deletes is gone.
+// and deletes no file that a process has open. What it deletes is gone: that is
+// irreversible, and left to a person, unless a person has decided it before. The
+// owner of the host does so with a budget in the inventory, which names the
+// directory and the files that may go (docs/decisions/0009).
 package cleanup
 
 import (
@@ -15,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/secondline-ops/secondline/internal/entity"
 	"github.com/secondline-ops/secondline/internal/expr"
 	"github.com/secondline-ops/secondline/internal/fault"
 	"github.com/secondline-ops/secondline/internal/yamlx"
@@ -225,7 +229,19 @@ func (Action) Plan(ctx context.Context, env *engine.Env) (engine.Change, error) 
 	chosen := choose(all, r, open, env.Now())
 	left := max(0, len(chosen)-maxFiles)
 	chosen = chosen[:min(len(chosen), maxFiles)]
-	return change(saved{Dir: dir, Files: chosen}, left)
+	c, err := change(saved{Dir: dir, Files: chosen}, left)
+	if !slices.ContainsFunc(env.Budgets, r.isDeclaredBy) {
+		c.Effect = runbooks.Irreversible
+	}
+	return c, err
+}
+
+// isDeclaredBy reports whether the rule deletes nothing but what the budget
+// says may go.
+func (r rule) isDeclaredBy(b entity.Budget) bool {
+	named := func(pattern string) bool { return slices.Contains(b.Delete, pattern) }
+	return r.Dir == b.Path && r.Keep >= b.Keep && r.MinAge >= b.MinAge &&
+		!slices.ContainsFunc(r.Patterns, func(p string) bool { return !named(p) })
 }
 
 func change(s saved, left int) (engine.Change, error) {

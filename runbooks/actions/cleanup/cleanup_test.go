@@ -188,6 +188,58 @@ func (y *yard) run() runbooks.RunResult {
 	return y.carryOut(approved)
 }
 
+// TestDeletionIsLeftToAPersonUnlessTheOwnerDeclaredIt: what is deleted is gone,
+// so that a person decides, now or before, by a budget in the inventory.
+func TestDeletionIsLeftToAPersonUnlessTheOwnerDeclaredIt(t *testing.T) {
+	t.Parallel()
+	declared := func(y *yard) entity.Budget {
+		return entity.Budget{Path: y.dir, Delete: []string{"*.gz", "*.log.[0-9]", "*.old"}, Keep: 1, MinAge: time.Hour}
+	}
+	for name, c := range map[string]struct {
+		budget func(y *yard) entity.Budget
+		want   runbooks.Effect
+	}{
+		"declared":           {declared, runbooks.Write},
+		"another directory":  {func(y *yard) entity.Budget { b := declared(y); b.Path = y.root; return b }, runbooks.Irreversible},
+		"a pattern is not":   {func(y *yard) entity.Budget { b := declared(y); b.Delete = b.Delete[:2]; return b }, runbooks.Irreversible},
+		"more is to be kept": {func(y *yard) entity.Budget { b := declared(y); b.Keep = 2; return b }, runbooks.Irreversible},
+		"for longer":         {func(y *yard) entity.Budget { b := declared(y); b.MinAge = 2 * time.Hour; return b }, runbooks.Irreversible},
+		"nothing declared":   {func(*yard) entity.Budget { return entity.Budget{} }, runbooks.Irreversible},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			y := newYard(t)
+			for _, f := range []string{"a.old", "b.old", "c.old"} {
+				y.file(f, 5*time.Hour)
+			}
+			y.binding.Target.Budgets = []entity.Budget{{Path: "/srv"}, c.budget(y)}
+			p, err := y.plan()
+			if err != nil || p.Effect != c.want || p.Steps[0].Effect != c.want {
+				t.Fatalf("the plan is %s, %v, want %s", p.Effect, err, c.want)
+			}
+			if res := y.run(); res.Status != runbooks.RunVerified || res.Steps[0].Effect != c.want {
+				t.Errorf("%s: %s, of effect %s", res.Status, res.Why, res.Steps[0].Effect)
+			}
+		})
+	}
+}
+
+// TestADeclarationThatWasTakenBackRefuses: what was a write by the inventory,
+// and so perhaps seen by nobody, has become irreversible.
+func TestADeclarationThatWasTakenBackRefuses(t *testing.T) {
+	t.Parallel()
+	y := newYard(t)
+	y.file("a.old", 5*time.Hour)
+	y.file("b.old", 5*time.Hour)
+	y.binding.Target.Budgets = []entity.Budget{{Path: y.dir, Delete: []string{"*.log.[0-9]", "*.old"}}}
+	approved := y.approve()
+	y.binding.Target.Budgets = nil
+	res := y.carryOut(approved)
+	if res.Status != runbooks.RunRefused || !strings.Contains(res.Why, "its effect was write and is irreversible") || len(y.left()) != 2 {
+		t.Errorf("%s: %s, left %v", res.Status, res.Why, y.left())
+	}
+}
+
 func TestOnlyWhatTheRuleGivesUpIsDeleted(t *testing.T) {
 	t.Parallel()
 	y := newYard(t)

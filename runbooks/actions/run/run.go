@@ -42,6 +42,7 @@ func (Action) Decode(n *yamlx.Node, c *runbooks.StepContext) (runbooks.Decoded, 
 		return runbooks.Decoded{}, n.Errorf("run is a list of 1 to %d arguments, the program first", maxArguments)
 	}
 	w := with{}
+	program, _ := items[0].Scalar()
 	for _, item := range items {
 		text, ok := item.Scalar()
 		if !ok {
@@ -53,7 +54,7 @@ func (Action) Decode(n *yamlx.Node, c *runbooks.StepContext) (runbooks.Decoded, 
 		}
 		w.argv = append(w.argv, t)
 	}
-	return runbooks.Decoded{With: w}, nil
+	return runbooks.Decoded{With: w, Effect: runbooks.Write, MayOnlyRead: runbooks.OnlyReads([]string{program})}, nil
 }
 
 // Plan implements engine.Action. What a program changes cannot be known before.

@@ -22,6 +22,13 @@ CREATE TABLE bodies (
 CREATE INDEX bodies_pending ON bodies (received_at, id) WHERE status = 'pending';
 CREATE INDEX bodies_decided ON bodies (received_at, id) WHERE status <> 'pending';
 
+-- How many signals of a pending body are decided. Not a column of bodies: SQLite
+-- writes a row anew as a whole, and a body has up to 4 MiB.
+CREATE TABLE body_progress (
+    body_id text   NOT NULL PRIMARY KEY,
+    taken   bigint NOT NULL
+);
+
 CREATE TABLE incidents (
     id           text   NOT NULL PRIMARY KEY,
     number       bigint NOT NULL,
@@ -43,7 +50,8 @@ CREATE INDEX incidents_entity ON incidents (entity);
 CREATE INDEX incidents_due ON incidents (due_at, id) WHERE due_at > 0;
 CREATE INDEX incidents_ended ON incidents (ended_at, id) WHERE ended_at > 0;
 
--- Under what an incident is found: kind is 'identity' (of its symptoms) or 'run'.
+-- Under what an incident is found: kind is 'identity' (of its symptoms), 'object'
+-- (what of its entity is broken), 'run', or 'dry_runs' (it is there for nothing else).
 CREATE TABLE incident_keys (
     incident_id text NOT NULL REFERENCES incidents (id),
     kind        text NOT NULL,

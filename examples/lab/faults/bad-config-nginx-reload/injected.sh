@@ -1,2 +1,2 @@
-! nginx -t -q 2>/dev/null
 systemctl is-active --quiet nginx.service
+! nginx -t -q 2>/dev/null

@@ -1,2 +1,2 @@
-! nginx -t -q 2>/dev/null
 test "$(systemctl is-failed nginx.service)" = failed
+! nginx -t -q 2>/dev/null

@@ -1,2 +1,2 @@
-! /usr/sbin/sshd -t 2>/dev/null
 systemctl is-active --quiet ssh.service
+! /usr/sbin/sshd -t 2>/dev/null

@@ -1,1 +1,2 @@
-grep -q '^Max open files *12 ' "/proc/$(systemctl show -p MainPID --value orders.service)/limits"
+systemctl is-active --quiet stock-watch.service
+test "$(ls "/proc/$(systemctl show -p MainPID --value orders.service)/fd" | wc -l)" -ge 120

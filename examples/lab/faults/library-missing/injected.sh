@@ -1,2 +1,2 @@
-! /usr/local/bin/orders-keycheck version
 test -e /usr/local/bin/orders-keycheck
+! /usr/local/bin/orders-keycheck version

@@ -1,2 +1,2 @@
 systemctl is-active --quiet label-server.service
-test "$(cat /sys/fs/cgroup/pids/pids.current)" -gt 300
+test "$(cat /sys/fs/cgroup/pids/pids.current)" -gt 280

@@ -1,1 +1,2 @@
-grep -q 'worker_connections 6;' /etc/nginx/nginx.conf
+systemctl is-active --quiet price-crawler.service
+grep -q 'worker_connections are not enough' /var/log/nginx/error.log /var/log/nginx/orders-error.log

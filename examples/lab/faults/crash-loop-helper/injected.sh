@@ -1,0 +1,1 @@
+test "$(systemctl is-failed audit-forward.service)" = failed

@@ -1,0 +1,1 @@
+! dnsmasq --test 2>/dev/null && ! systemctl is-active --quiet dnsmasq.service

@@ -1,0 +1,1 @@
+grep -q '^State:.T' "/proc/$(systemctl show -p MainPID --value dnsmasq.service)/status"

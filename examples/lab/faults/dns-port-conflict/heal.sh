@@ -1,0 +1,5 @@
+systemctl stop names-test.service
+rm -f /etc/systemd/system/names-test.service /etc/names-test.conf
+systemctl daemon-reload
+systemctl reset-failed dnsmasq.service || true
+systemctl start dnsmasq.service

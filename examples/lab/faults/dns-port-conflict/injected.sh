@@ -1,0 +1,2 @@
+systemctl is-active --quiet names-test.service
+! systemctl is-active --quiet dnsmasq.service

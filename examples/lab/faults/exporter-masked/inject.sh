@@ -1,0 +1,1 @@
+systemctl mask --quiet --now prometheus-node-exporter.service

@@ -1,0 +1,1 @@
+test "$(systemctl is-enabled prometheus-node-exporter.service)" = masked

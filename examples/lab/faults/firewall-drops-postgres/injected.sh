@@ -1,0 +1,1 @@
+nft list ruleset | grep -q 'tcp dport 5432'

@@ -1,0 +1,2 @@
+mv /etc/nftables.conf.old /etc/nftables.conf
+nft delete table inet baseline

@@ -1,0 +1,1 @@
+nft list table inet baseline >/dev/null 2>&1

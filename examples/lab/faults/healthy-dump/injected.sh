@@ -1,0 +1,1 @@
+ls /var/backups/postgresql/orders-*.dump >/dev/null 2>&1

@@ -1,0 +1,2 @@
+sed -i '/^host-record=report,/d' /etc/dnsmasq.conf
+systemctl restart dnsmasq.service

@@ -1,0 +1,2 @@
+systemctl restart redis-server.service
+touch /run/redis-restarted

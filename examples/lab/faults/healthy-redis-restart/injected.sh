@@ -1,0 +1,2 @@
+test -e /run/redis-restarted
+redis-cli ping >/dev/null

@@ -1,0 +1,1 @@
+sed -i '/^10.77.0.17 orders.lab.internal$/d' /etc/hosts

@@ -1,0 +1,1 @@
+grep -q '^10.77.0.17 orders.lab.internal$' /etc/hosts

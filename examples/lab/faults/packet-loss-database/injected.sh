@@ -1,0 +1,1 @@
+nft list table netdev wire >/dev/null 2>&1

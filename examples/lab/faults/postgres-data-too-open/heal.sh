@@ -1,0 +1,3 @@
+chmod 700 /var/lib/postgresql/15/main
+systemctl reset-failed postgresql@15-main.service || true
+systemctl start postgresql@15-main.service

@@ -1,0 +1,2 @@
+cd /
+su postgres -c "psql -Xqc 'alter role prometheus login'"

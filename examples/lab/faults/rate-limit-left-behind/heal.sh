@@ -1,0 +1,1 @@
+tc qdisc del dev host0 root

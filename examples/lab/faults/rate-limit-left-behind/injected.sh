@@ -1,0 +1,1 @@
+tc qdisc show dev host0 | grep -q tbf

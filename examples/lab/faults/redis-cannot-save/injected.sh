@@ -1,0 +1,1 @@
+redis-cli info persistence | grep -q rdb_last_bgsave_status:err

@@ -1,0 +1,1 @@
+systemctl disable --now --quiet redis-server.service

@@ -1,0 +1,2 @@
+redis-cli script kill >/dev/null || true
+sleep 1

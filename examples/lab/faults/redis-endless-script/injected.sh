@@ -1,0 +1,1 @@
+timeout 2 redis-cli ping 2>&1 | grep -q BUSY

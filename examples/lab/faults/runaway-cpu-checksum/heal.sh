@@ -1,0 +1,2 @@
+pkill -u ops -f '[w]ait-for-host' || true
+rm -rf /home/ops/bin

@@ -1,0 +1,1 @@
+pgrep -u ops -f '[w]ait-for-host' >/dev/null

@@ -1,0 +1,2 @@
+umount /var/lib/postgresql/fast
+rmdir /var/lib/postgresql/fast
