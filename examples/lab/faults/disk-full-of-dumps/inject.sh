@@ -11,4 +11,4 @@ for day in 4 3 2; do
 	head -c 14000000 /dev/urandom >orders-$(date -u -d "$day days ago" +%Y%m%d).dump
 	touch -d "$day days ago" orders-$(date -u -d "$day days ago" +%Y%m%d).dump
 done
-cat /dev/urandom >orders-$(date -u +%Y%m%d).dump 2>/dev/null || true
+dd if=/dev/urandom of=orders-$(date -u +%Y%m%d).dump bs=4k 2>/dev/null || true

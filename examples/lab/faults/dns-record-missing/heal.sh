@@ -1,0 +1,2 @@
+mv /etc/dnsmasq.conf.bak /etc/dnsmasq.conf
+systemctl restart dnsmasq.service

@@ -1,0 +1,2 @@
+systemctl is-active --quiet dnsmasq.service
+! grep -q 'host-record=orders' /etc/dnsmasq.conf

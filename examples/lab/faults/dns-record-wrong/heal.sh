@@ -1,0 +1,2 @@
+sed -i 's/10.77.0.41$/10.77.0.14/' /etc/dnsmasq.conf
+systemctl restart dnsmasq.service
