@@ -34,7 +34,7 @@ func (a *App) reviveUnreached(ctx context.Context) error {
 			if e := in.Escalation; e == nil || e.Named != string(triage.NoAgent) {
 				continue
 			}
-			if _, enrolled := world.agentOf(in.Entity); enrolled {
+			if world.reaches(in.Entity) {
 				errs = append(errs, a.loop.Step(ctx, in.ID))
 			}
 		}

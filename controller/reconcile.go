@@ -156,21 +156,15 @@ func (t *turn) decide() (triage.Decision, error) {
 }
 
 func (t *turn) situation() triage.Situation {
-	_, reachable := t.world.agentOf(t.in.Entity)
 	return triage.Situation{
-		Incident: t.in, HasAgent: reachable, Catalogue: t.world.Catalogue, Policy: t.world.Policy, Now: t.at,
+		Incident: t.in, HasAgent: t.world.reaches(t.in.Entity), Catalogue: t.world.Catalogue, Policy: t.world.Policy, Now: t.at,
 	}
 }
 
-// agentOf returns the agent that reaches the entity's host, and whether it is
-// enrolled.
-func (w World) agentOf(entity string) (name string, enrolled bool) {
+// reaches reports whether an enrolled agent reaches the entity's host.
+func (w World) reaches(entity string) bool {
 	host, ok := w.Inventory.Host(entity)
-	if !ok {
-		return "", false
-	}
-	name = inventory.AgentFor(host)
-	return name, w.Enrolled(name)
+	return ok && w.Enrolled(inventory.AgentFor(host))
 }
 
 // note leaves an event for a decision that says something new.

@@ -100,7 +100,7 @@ func answer(in Input, r Report) []Statement {
 	}
 	out = append(out, measured)
 	if inc.Escalation != nil {
-		out = append(out, cite("A person was called: "+inc.Escalation.Reason+".", eventIDs(in.Events, incident.EventEscalation)...))
+		out = append(out, cite("A person is needed: "+inc.Escalation.Reason+".", eventIDs(in.Events, incident.EventEscalation)...))
 	}
 	return out
 }

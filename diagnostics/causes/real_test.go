@@ -238,7 +238,9 @@ func examine(t *testing.T, file, mount string, c recorded) {
 	t.Helper()
 	mine := &diagnostics.Collector{Probes: onlyMount(t, mount), Now: func() time.Time { return c.Subject.Onset.Add(time.Minute) }}
 	cat, _ := catalogue(t)
-	facts, err := mine.Collect(t.Context(), here{}, cat.All(), c.Subject)
+	asked := c.Subject // the alert names the file system as it is called here
+	asked.Hints = map[string]string{"alertname": c.Subject.Hints["alertname"], "mount": mount}
+	facts, err := mine.Collect(t.Context(), here{}, cat.All(), asked)
 	if err != nil {
 		t.Fatal(err)
 	}
