@@ -35,7 +35,7 @@ func TestBundleHoldsAfterTheInventoryHasChanged(t *testing.T) {
 			d.must(err)
 			f, err := os.Open(filepath.Join(d.app.bundleDir(), file))
 			d.must(err)
-			defer f.Close() //nolint:errcheck // it was only read
+			defer f.Close()
 			b, err := bundle.Read(f)
 			d.must(err)
 			r := bundle.Verify(b, bundle.Check{Probes: probeSet(t), Version: b.Manifest().Version})

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/secondline-ops/secondline/examples/lab/bench"
+	"github.com/secondline-ops/secondline/examples/lab/company"
 	"github.com/secondline-ops/secondline/examples/lab/faults"
 	"github.com/secondline-ops/secondline/examples/lab/trial"
 )
@@ -65,42 +66,61 @@ func (l *lab) runBench(cmd *cobra.Command, o benchOptions, refs []string) (err e
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, book.Close()) }()
+	s := session{all: all, options: options, tool: tool, book: book}
+	defer func() { err = errors.Join(err, book.Close(), s.close()) }()
 	var records []bench.Record
-	var site *trial.Bench
-	defer func() {
-		if site != nil {
-			err = errors.Join(err, site.Company.Lab.Close())
-		}
-	}()
 	for i, ref := range refs {
-		cases, err := faults.Cases(all, ref)
+		record, err := s.measure(cmd.Context(), ref, fmt.Sprintf("%d of %d: %s", i+1, len(refs), ref))
 		if err != nil {
-			return err
-		}
-		digest, err := bench.Digest(cases)
-		if err != nil {
-			return err
-		}
-		key := bench.Key{Tool: tool.Name(), Version: tool.Version(), Case: ref, Digest: digest}
-		record, known := book.Find(key)
-		if !known {
-			if site == nil {
-				if site, err = trial.Open(cmd.Context(), options, tool); err != nil {
-					return err
-				}
-			}
-			options.Say(fmt.Sprintf("%d of %d: %s", i+1, len(refs), ref))
-			if record, err = site.Run(cmd.Context(), key, cases); err != nil {
-				return fmt.Errorf("%s: %w", ref, err)
-			}
-			if err := book.Add(record); err != nil {
-				return err
-			}
+			return fmt.Errorf("%s: %w", ref, err)
 		}
 		records = append(records, record)
 	}
 	return o.print(cmd, records)
+}
+
+// session measures cases; the company for it is set up when the first case needs
+// one.
+type session struct {
+	all     []*faults.Fault
+	options company.Options
+	tool    trial.Tool
+	book    *bench.Book
+	site    *trial.Bench
+}
+
+// measure returns the record of a case, from the book if it has one.
+func (s *session) measure(ctx context.Context, ref, say string) (bench.Record, error) {
+	cases, err := faults.Cases(s.all, ref)
+	if err != nil {
+		return bench.Record{}, err
+	}
+	digest, err := bench.Digest(cases)
+	if err != nil {
+		return bench.Record{}, err
+	}
+	key := bench.Key{Tool: s.tool.Name(), Version: s.tool.Version(), Case: ref, Digest: digest}
+	if record, ok := s.book.Find(key); ok {
+		return record, nil
+	}
+	if s.site == nil {
+		if s.site, err = trial.Open(ctx, s.options, s.tool); err != nil {
+			return bench.Record{}, err
+		}
+	}
+	s.options.Say(say)
+	record, err := s.site.Run(ctx, key, cases)
+	if err != nil {
+		return record, err
+	}
+	return record, s.book.Add(record)
+}
+
+func (s *session) close() error {
+	if s.site == nil {
+		return nil
+	}
+	return s.site.Company.Lab.Close()
 }
 
 func (o benchOptions) print(cmd *cobra.Command, records []bench.Record) error {

@@ -176,7 +176,7 @@ func (c *Company) until(ctx context.Context, what string, problem func([]Alert) 
 	err := servers.Poll(ctx, what, func() (bool, error) {
 		alerts, err := c.Alerts(ctx)
 		if err != nil {
-			return false, nil //nolint:nilerr // Prometheus may be what is broken
+			return false, nil // Prometheus may be what is broken
 		}
 		last = problem(alerts)
 		return last == "", nil

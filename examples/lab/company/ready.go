@@ -89,7 +89,7 @@ func (c *Company) targetsDown(ctx context.Context) error {
 		return err
 	}
 	if len(answer.Data.Active) == 0 {
-		return errors.New("Prometheus has no targets yet")
+		return errors.New("no targets of Prometheus yet")
 	}
 	var down []string
 	for _, t := range answer.Data.Active {
@@ -98,7 +98,7 @@ func (c *Company) targetsDown(ctx context.Context) error {
 		}
 	}
 	if len(down) > 0 {
-		return fmt.Errorf("Prometheus does not reach: %s", strings.Join(down, "; "))
+		return fmt.Errorf("not reached by Prometheus: %s", strings.Join(down, "; "))
 	}
 	return nil
 }

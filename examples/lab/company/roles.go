@@ -188,13 +188,14 @@ func (c *Company) texts(r role) (map[string]string, error) {
 // autoGrants lets machines act in the lab without being asked, for a day: what
 // nobody should write for servers that matter on their first day.
 func autoGrants(now time.Time) string {
-	text := "  grants:\n"
+	var text strings.Builder
+	text.WriteString("  grants:\n")
 	for _, r := range []string{
 		"clean-directory-over-budget", "clean-inodes-by-rule", "free-space-by-rotation", "reopen-deleted-log", "restart-crashed-unit", "start-supervised-process",
 	} {
-		text += fmt.Sprintf("    - {runbook: %s, level: auto, by: lab, expires: %s}\n", r, now.Add(24*time.Hour).UTC().Format(time.RFC3339))
+		fmt.Fprintf(&text, "    - {runbook: %s, level: auto, by: lab, expires: %s}\n", r, now.Add(24*time.Hour).UTC().Format(time.RFC3339))
 	}
-	return text
+	return text.String()
 }
 
 // nameRecords is what dnsmasq serves: every host, and the name of the service.

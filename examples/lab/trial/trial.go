@@ -203,20 +203,20 @@ func (b *Bench) waitForAlerts(ctx context.Context, cases []faults.Case) ([]compa
 	for {
 		alerts, err := b.Company.Alerts(ctx)
 		firing := slices.DeleteFunc(alerts, func(a company.Alert) bool { return a.State != "firing" })
-		missing := ""
+		var missing []string
 		for _, c := range cases {
 			for _, name := range c.Fault.Alerts {
 				if !slices.ContainsFunc(firing, func(a company.Alert) bool { return a.Labels["alertname"] == name }) {
-					missing += " " + name
+					missing = append(missing, name)
 				}
 			}
 		}
-		if err == nil && missing == "" {
+		if err == nil && len(missing) == 0 {
 			return firing, nil
 		}
 		select {
 		case <-ctx.Done():
-			return firing, errors.Join(fmt.Errorf("alerts that did not fire:%s", missing), err)
+			return firing, errors.Join(fmt.Errorf("alerts that did not fire: %s", strings.Join(missing, ", ")), err)
 		case <-tick.C:
 		}
 	}
