@@ -137,7 +137,7 @@ func agentRun(env *environment) *cobra.Command {
 	f.StringVar(&c.Guard, "guard", "/etc/secondline/guard.yaml", "this host's hard limits; without the file the agent only observes")
 	knownHostsFlag(f, &c.KnownHosts)
 	f.StringVar(&c.SSHConfig, "ssh-config", filepath.Join(home, ".ssh", "config"), "ssh_config(5) for servers reached by SSH, of which are read: "+sshDirectives)
-	f.StringSliceVar(&c.Identities, "identity", nil, "private keys for servers reached by SSH")
+	f.StringSliceVar(&c.Identities, "identity", nil, "private keys for servers reached by SSH (default: those that ssh tries by itself)")
 	f.StringSliceVar(&c.Plugins, "plugin", []string{"tls"}, "bundled plugins to offer")
 	f.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")
 	agentStateFlag(cmd, env, &c.State)
@@ -149,6 +149,9 @@ func runAgent(ctx context.Context, env *environment, c agentConfig) error {
 	limits, err := readGuard(c.Guard, logger)
 	if err != nil {
 		return err
+	}
+	if len(c.Identities) == 0 {
+		c.Identities = usualIdentities(env)
 	}
 	keys, err := credentials.NewKeyring(credentials.Options{
 		KnownHosts: c.KnownHosts, ConfigFile: existing(c.SSHConfig), Home: env.getenv("HOME"), Identities: c.Identities,

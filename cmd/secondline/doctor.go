@@ -185,7 +185,7 @@ func examineSSH(env *environment) []examined {
 // examineKeys looks at the keys that ssh tries by itself, those that its
 // configuration names, and those of an agent.
 func examineKeys(env *environment, named []string) examined {
-	files := (&reachOptions{}).identityFiles(env)
+	files := usualIdentities(env)
 	var missing []string
 	for _, file := range named {
 		switch {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"os/user"
 	"syscall"
 
 	"github.com/secondline-ops/secondline/internal/fault"
@@ -23,8 +24,23 @@ func main() { os.Exit(run()) }
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	env := &environment{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}
+	env := &environment{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: withHome(os.Getenv)}
 	return execute(ctx, env, os.Args[1:])
+}
+
+// withHome gives HOME where there is none, as for the service of an agent: systemd
+// sets it only for services with User= (systemd.exec(5)).
+func withHome(getenv func(string) string) func(string) string {
+	return func(name string) string {
+		value := getenv(name)
+		if name != "HOME" || value != "" {
+			return value
+		}
+		if u, err := user.Current(); err == nil { // reads /etc/passwd
+			return u.HomeDir
+		}
+		return ""
+	}
 }
 
 // execute runs one command line and returns its exit code.

@@ -141,7 +141,11 @@ func (o *reachOptions) identityFiles(env *environment) []string {
 	if len(o.identities) > 0 {
 		return o.identities
 	}
-	var files []string
+	return usualIdentities(env)
+}
+
+// usualIdentities are the key files that ssh(1) tries by itself, and that exist.
+func usualIdentities(env *environment) (files []string) {
 	for _, name := range []string{"id_ed25519", "id_ecdsa", "id_rsa"} {
 		if f := existing(filepath.Join(env.getenv("HOME"), ".ssh", name)); f != "" {
 			files = append(files, f)

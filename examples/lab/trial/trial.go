@@ -19,11 +19,13 @@ import (
 
 // The times of a case. A healthy one is watched as long as a quick fault takes.
 const (
-	alertLimit   = 40 * time.Second
-	answerLimit  = 75 * time.Second
+	alertLimit   = 60 * time.Second
+	answerLimit  = 100 * time.Second
 	healthyWatch = 20 * time.Second
 	fixedLimit   = 15 * time.Second
-	controlRun   = 20 * time.Second
+	// controlRun is as long as the longest case: what goes a minute after it came
+	// is noise, too.
+	controlRun = 75 * time.Second
 )
 
 // Tool is what is measured. Ask is called when a fault is there; it returns when
@@ -60,6 +62,8 @@ type Bench struct {
 	Tool    Tool
 	Say     func(string)
 	noise   map[string]bench.Noise
+	// used are the hosts that the last case has broken, or the tool changed.
+	used []string
 }
 
 // Open sets up a company, remembers what it is like, and learns what changes on
@@ -106,9 +110,10 @@ func (b *Bench) learn(ctx context.Context) error {
 func (b *Bench) Run(ctx context.Context, key bench.Key, cases []faults.Case) (bench.Record, error) {
 	r := bench.Record{Key: key, Group: group(cases)}
 	hosts := hostsOf(cases)
-	if err := b.Company.Renew(ctx, hosts); err != nil {
+	if err := b.Company.Renew(ctx, distinct(append(hosts, b.used...))); err != nil {
 		return r, fmt.Errorf("renew the company: %w", err)
 	}
+	b.used = hosts
 	sound, err := b.states(ctx, hosts)
 	if err != nil {
 		return r, err
@@ -184,6 +189,11 @@ func (b *Bench) ask(ctx context.Context, r *bench.Record, cases []faults.Case, i
 	outcome, err := b.Tool.Ask(ctx, Task{Company: b.Company, Injected: injected, Healthy: healthy, Deadline: injected.Add(limit), Alerted: alerted})
 	if err != nil {
 		r.Failure = err.Error()
+	}
+	for _, a := range outcome.Answer.Actions {
+		if slices.Contains(company.HostNames(), a.Entity) {
+			b.used = append(b.used, a.Entity)
+		}
 	}
 	r.Answer, r.ToCause, r.ToResolved = outcome.Answer, outcome.ToCause, outcome.ToResolved
 }
@@ -308,13 +318,17 @@ func hostsOf(cases []faults.Case) []string {
 	for _, c := range cases {
 		out = append(append(out, c.Host, c.Entity()), c.Fault.Truth.Chain...)
 	}
-	slices.Sort(out[1:])
-	seen := map[string]bool{}
-	return slices.DeleteFunc(out, func(host string) bool {
-		was := seen[host]
-		seen[host] = true
-		return was
-	})
+	return distinct(out)
+}
+
+// distinct keeps the first of each, in order.
+func distinct(list []string) (out []string) {
+	for _, s := range list {
+		if !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 func (b *Bench) states(ctx context.Context, hosts []string) (map[string]bench.State, error) {
