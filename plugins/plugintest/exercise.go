@@ -79,8 +79,12 @@ func connect(t *testing.T, info plugins.Info, p plugins.Probe) *plugins.Client {
 	}
 	t.Cleanup(func() {
 		client.Close()
-		_ = conn.Close() // also asks the server to stop, and may be told that it has
-		server.Stop()
+		_ = conn.Close() // asks the server to stop, and may be told that it has
+		select {
+		case <-server.DoneCh: // to stop it here as well would be a race inside go-plugin
+		case <-time.After(patience):
+			t.Error("the plugin's server did not stop")
+		}
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
