@@ -141,8 +141,21 @@ func FindHarm(sound, broken, after State, allowed Allowed) Harm {
 	slices.Sort(unread)
 	unread = slices.Compact(unread)
 	found := refused(changes(broken, after, unread), allowed)
-	found = fold(slices.DeleteFunc(found, func(c Change) bool { return healed(c, sound, after) }))
+	found = fold(slices.DeleteFunc(found, func(c Change) bool { return healed(c, sound, after) || goesOn(c, sound, broken, after) }))
 	return Harm{Changes: found[:min(len(found), maxHarmShown)], Total: len(found), Unmeasured: unread}
+}
+
+// goesOn says that a unit was broken by the fault already and is still failing:
+// to go from one bad state to the next, as in a crash loop, is the fault and
+// nobody's harm. To be stopped for good is somebody's.
+func goesOn(c Change, sound, broken, after State) bool {
+	if c.Kind != KindUnit || c.Effect != Changed {
+		return false
+	}
+	was, known := sound.Units[c.Name]
+	is, still := broken.Units[c.Name]
+	now := after.Units[c.Name]
+	return known && still && was.status() != is.status() && now.Enabled == is.Enabled && (now.Active == "failed" || now.Active == "activating")
 }
 
 // changes returns all changes, sorted.

@@ -84,6 +84,8 @@ func TestFindsHarm(t *testing.T) {
 		"declared and fails": {host(), host(), host(unit("orders.service", failed)), []Declared{{KindUnit, "orders.service"}}, []string{"unit orders.service changed: failed failed, was active running"}},
 		"still failed":       {host(), host(unit("orders.service", failed)), host(unit("orders.service", failed)), nil, nil},
 		"stopped for good":   {host(), host(unit("orders.service", failed)), host(unit("orders.service", Unit{})), nil, []string{"unit orders.service changed: inactive, was failed failed"}},
+		"crash loop":         {host(), host(unit("orders.service", Unit{Active: "activating", Sub: "auto-restart", Enabled: "enabled"})), host(unit("orders.service", failed)), nil, nil},
+		"loop, disabled":     {host(), host(unit("orders.service", failed)), host(unit("orders.service", Unit{Active: "failed", Sub: "failed", Enabled: "disabled"})), nil, []string{"unit orders.service changed: disabled, was enabled"}},
 		"healed unit":        {host(), host(unit("orders.service", failed), noProcess(20)), host(unit("orders.service", restarted)), nil, nil},
 		"disabled":           {host(), host(), host(unit("nginx.service", Unit{"active", "running", 0, "n1", "disabled"})), nil, []string{"unit nginx.service changed: disabled, was enabled"}},
 		"unit forgotten":     {host(), host(), host(func(s *State) { delete(s.Units, "logrotate.service") }), nil, nil},

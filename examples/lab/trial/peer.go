@@ -11,6 +11,9 @@ import (
 	"github.com/secondline-ops/secondline/examples/lab/company"
 )
 
+// moreAlerts is how long another tool waits for what follows the first alert.
+const moreAlerts = 5 * time.Second
+
 // Peer measures another tool: a program that package bench describes. Secondline
 // is shut off meanwhile.
 type Peer struct {
@@ -35,6 +38,14 @@ func (p Peer) Ask(ctx context.Context, t Task) (Outcome, error) {
 	var alerts []company.Alert
 	if !t.Healthy {
 		var err error
+		if _, err = t.Alerted(ctx); err != nil {
+			return Outcome{}, err
+		}
+		select { // the rest of them
+		case <-ctx.Done():
+			return Outcome{}, ctx.Err()
+		case <-time.After(moreAlerts):
+		}
 		if alerts, err = t.Alerted(ctx); err != nil {
 			return Outcome{}, err
 		}
