@@ -49,9 +49,24 @@ func (c *Company) Keep(ctx context.Context) error {
 	if err := copyFile(program, self); err != nil {
 		return err
 	}
-	_, err = c.Lab.StartOutside(ctx, servers.ProcessOptions{Name: "forward", Argv: []string{program, "forward", "--cache", c.o.Cache, c.Lab.Name}})
-	return err
+	p, err := c.Lab.StartOutside(ctx, servers.ProcessOptions{Name: "forward", Argv: []string{program, "forward", "--cache", c.o.Cache, c.Lab.Name}})
+	if err != nil {
+		return err
+	}
+	return servers.Poll(ctx, "the way in from loopback", func() (bool, error) {
+		select {
+		case <-p.Done(): // a port is taken, it says
+			text, err := os.ReadFile(p.Log)
+			return false, errors.Join(fmt.Errorf("no way in from loopback: %s", strings.TrimSpace(string(text))), err)
+		default:
+		}
+		_, err := os.Stat(filepath.Join(c.Lab.Dir, forwarding))
+		return err == nil, nil
+	})
 }
+
+// forwarding is a file that says that every door is open.
+const forwarding = "forwarding"
 
 func copyFile(to, from string) error {
 	data, err := os.ReadFile(from)
@@ -78,11 +93,14 @@ func Forward(ctx context.Context, l *servers.Lab) error {
 		listeners = append(listeners, listener)
 		wait.Go(func() { accept(ctx, l, listener, f.there) })
 	}
-	<-ctx.Done()
+	err := os.WriteFile(filepath.Join(l.Dir, forwarding), nil, 0o600)
+	if err == nil {
+		<-ctx.Done()
+	}
 	for _, listener := range listeners {
 		_ = listener.Close()
 	}
-	return nil
+	return err
 }
 
 func accept(ctx context.Context, l *servers.Lab, listener net.Listener, there string) {

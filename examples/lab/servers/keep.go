@@ -38,8 +38,17 @@ func (l *Lab) Keep() error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(l.Dir, keptFile), text, 0o600); err != nil {
+	// Put in place whole: another command may be reading it.
+	next, err := os.CreateTemp(l.Dir, keptFile+"-")
+	if err != nil {
 		return fmt.Errorf("keep the lab: %w", err)
+	}
+	_, err = next.Write(text)
+	if err = errors.Join(err, next.Close()); err == nil {
+		err = os.Rename(next.Name(), filepath.Join(l.Dir, keptFile))
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("keep the lab: %w", err), os.Remove(next.Name()))
 	}
 	return nil
 }

@@ -373,8 +373,3 @@ func each[T any](hosts []string, do func(string) (T, error)) (map[string]T, erro
 	wait.Wait()
 	return out, errors.Join(errs...)
 }
-
-// Ref is how a case is named in records: what was asked for.
-func Ref(id, host string) string {
-	return strings.TrimSuffix(id+"@"+host, "@")
-}
