@@ -194,7 +194,7 @@ func (a *Agent) deps(j job.Job, jl engine.Journal) engine.Deps {
 	}
 	return engine.Deps{
 		CommandOutlives: a.CommandOutlives,
-		Actions:         a.Actions, Probes: probeReader{a.Probes, a.Now}, Specs: diagnostics.SpecsOf(a.Probes), Journal: jl, Now: a.Now, CleanupRoots: roots,
+		Actions:         a.Actions, Probes: probeReader{a.Probes, a.Now}, Specs: diagnostics.SpecsOf(a.Probes), Journal: jl, Now: a.Now, CleanupRoots: roots, ManagedFiles: a.Limits.ManagedFiles,
 		Logger: a.Logger, OnEvent: a.progressOf(j).engineEvent,
 	}
 }

@@ -58,13 +58,13 @@ func (s *served) token(role access.Role) redact.Secret {
 
 func (s *served) client(role access.Role) *api.Client {
 	s.Helper()
-	return api.NewClient(s.base, s.token(role), &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}})
+	return api.NewClient(s.base, s.token(role), &http.Client{Timeout: 2 * time.Minute, Transport: &http.Transport{DisableKeepAlives: true}})
 }
 
 // until waits for changes until the only incident is as wanted.
 func (s *served) until(what string, want func(*incident.Incident) bool) *incident.Incident {
 	s.Helper()
-	limit := time.After(30 * time.Second)
+	limit := time.After(2 * time.Minute)
 	for {
 		if list := s.all(); len(list) == 1 && want(list[0]) {
 			return list[0]

@@ -11,12 +11,12 @@ import (
 
 // DigestPlan returns the digest that an approval is bound to: "sha256:" and
 // hex. It covers what would be done, where and with what (runbook, target,
-// inputs, argv, diffs, parts, locks) and the truth of the preconditions. It leaves
+// inputs, argv, diffs, parts, touches, locks) and the truth of the preconditions. It leaves
 // out times, durations, and every sentence that may hold a reading, because a
 // plan must stay the same while the world does.
 func DigestPlan(p Plan) string {
 	d := planDigest{sha256.New()}
-	d.strings("secondline plan v2", p.Runbook, p.RunbookDigest, p.Target, string(p.Effect), string(p.Autonomy))
+	d.strings("secondline plan v3", p.Runbook, p.RunbookDigest, p.Target, string(p.Effect), string(p.Autonomy))
 	d.number(len(p.Inputs))
 	for _, name := range slices.Sorted(maps.Keys(p.Inputs)) {
 		d.strings(name, p.Inputs[name])
@@ -32,6 +32,10 @@ func DigestPlan(p Plan) string {
 		d.list(s.Argv)
 		d.list(s.Preserve)
 		d.list(s.Parts)
+		d.number(len(s.Touches))
+		for _, t := range s.Touches {
+			d.strings(string(t.Kind), t.Name)
+		}
 		d.truth(s.Noop)
 		d.truth(s.Skipped != "") // why it is skipped may hold a reading
 	}

@@ -15,6 +15,7 @@ type rawStep struct {
 	As       *yamlx.Node    `yaml:"as"`
 	Timeout  *time.Duration `yaml:"timeout"`
 	Preserve *yamlx.Node    `yaml:"preserve"`
+	Touches  []*yamlx.Node  `yaml:"touches"`
 	Verify   *yamlx.Node    `yaml:"verify"`
 	Undo     *yamlx.Node    `yaml:"undo"`
 	Repeat   *yamlx.Node    `yaml:"repeat"`
@@ -78,6 +79,7 @@ func (p *parser) step(n *yamlx.Node) (Step, bool) {
 	}
 	p.effect(&s, raw.Effect, d)
 	p.preserve(&s, n, raw.Preserve, d)
+	p.touches(&s, n, raw.Touches)
 	p.verify(&s, n, raw.Verify, d)
 	p.undo(&s, n, raw.Undo, d)
 	p.repeat(&s, raw.Repeat, d)
@@ -236,6 +238,33 @@ func (p *parser) preserve(s *Step, step, n *yamlx.Node, d Decoded) {
 	s.Preserve = p.evidenceNames(n)
 	if n.Kind() == yamlx.List && len(n.Items()) == 0 {
 		p.fail(n, RulePreserve, "an empty list preserves nothing; if that is meant, write preserve: none")
+	}
+}
+
+// touches reads a list of mappings of one kind to one name.
+func (p *parser) touches(s *Step, n *yamlx.Node, list []*yamlx.Node) {
+	p.tooMany(at(n, "touches"), "touches", len(list), maxEntries)
+	if len(list) > 0 && s.Effect == Read {
+		p.fail(at(n, "touches"), RuleForm, "step %q only reads, and so touches nothing", s.ID)
+	}
+	kinds := []string{}
+	for _, k := range TouchKinds() {
+		kinds = append(kinds, string(k))
+	}
+	for _, item := range list {
+		if len(item.Keys()) != 1 {
+			p.fail(item, RuleForm, "a kind and a name are expected, as in file: /var/log/orders.log")
+			continue
+		}
+		kind := item.Keys()[0]
+		if !slices.Contains(kinds, kind) {
+			key, _ := item.Key(kind)
+			p.unknown(key, RuleForm, "kind", kind, kinds)
+			continue
+		}
+		if name, ok := p.template(at(item, kind)); ok {
+			s.Touches = append(s.Touches, Touch{TouchKind(kind), name})
+		}
 	}
 }
 

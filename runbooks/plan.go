@@ -99,7 +99,8 @@ type PlannedStep struct {
 	Diff      string        `json:"diff"`           // what would change, unified-diff style; "" when nothing would
 	Noop      bool          `json:"noop,omitempty"` // the wanted state already holds
 	Skipped   string        `json:"skipped,omitempty"`
-	Parts     []string      `json:"parts,omitempty"` // a mark for each part of the change that may be left out at the run; at most MaxParts
+	Parts     []string      `json:"parts,omitempty"`   // a mark for each part of the change that may be left out at the run; at most MaxParts
+	Touches   []Touch       `json:"touches,omitempty"` // all that it may change
 	Preserve  []string      `json:"preserve"`
 	Verify    string        `json:"verify"` // in words
 	Undo      string        `json:"undo"`   // in words; "none" when it cannot be undone

@@ -63,6 +63,7 @@ func renderStep(b *strings.Builder, n int, s PlannedStep) {
 	}
 	row("run", quoteArgv(s.Argv))
 	row("as", s.As)
+	row("touches", touched(s.Touches))
 	row("preserve", strings.Join(s.Preserve, ", "))
 	row("verify", s.Verify)
 	row("undo", s.Undo)
@@ -70,6 +71,21 @@ func renderStep(b *strings.Builder, n int, s PlannedStep) {
 	for line := range strings.Lines(s.Diff) {
 		fmt.Fprintf(b, "   | %s\n", oneLine(strings.TrimSuffix(line, "\n")))
 	}
+}
+
+// maxTouchesShown keeps a plan readable: a step that names more of them shows
+// them in its diff.
+const maxTouchesShown = 8
+
+func touched(all []Touch) string {
+	words := []string{}
+	for _, t := range all[:min(len(all), maxTouchesShown)] {
+		words = append(words, t.String())
+	}
+	if more := len(all) - len(words); more > 0 {
+		words = append(words, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(words, ", ")
 }
 
 // quoteArgv shows argv so that the borders of its elements are plain. It is

@@ -96,6 +96,7 @@ type Step struct {
 	As       string
 	Timeout  time.Duration
 	Preserve []string // names of evidence to save first: "journal", "open-files", "log-tail", "processes"; nil when none
+	Touches  []Touch  // what it may change besides what its action says; names with ${...}
 	Verify   Verify
 	Undo     Undo
 	Repeat   Repeat

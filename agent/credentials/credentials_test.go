@@ -137,7 +137,7 @@ func over(sshd *remotetest.SSHD, id string) entity.Entity {
 
 func echo(t *testing.T, tr remote.Transport) {
 	t.Helper()
-	res, err := tr.Run(t.Context(), remote.Command{Argv: []string{"echo", "hi"}, Timeout: 20 * time.Second, MaxOutputBytes: 100})
+	res, err := tr.Run(t.Context(), remote.Command{Argv: []string{"echo", "hi"}, Timeout: time.Minute, MaxOutputBytes: 100})
 	if err != nil || string(res.Stdout) != "hi\n" {
 		t.Errorf("got %q, %v", res.Stdout, err)
 	}

@@ -2,6 +2,7 @@ package guard
 
 import (
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/secondline-ops/secondline/internal/yamlx"
@@ -14,6 +15,7 @@ type authored struct {
 	Refuse       []string `yaml:"refuse"`
 	AllowReboot  bool     `yaml:"allow_reboot"`
 	MaxJobs      int      `yaml:"max_jobs"`
+	ManagedFiles []string `yaml:"managed_files"`
 	ReadDeny     []string `yaml:"read_deny"`
 }
 
@@ -38,7 +40,7 @@ func Parse(file string, data []byte) (Limits, error) {
 			return Limits{}, root.Errorf("cleanup_roots %q: an absolute path without .. that is not /", dir)
 		}
 	}
-	for _, p := range append(append([]string{}, a.Refuse...), a.ReadDeny...) {
+	for _, p := range slices.Concat(a.Refuse, a.ReadDeny, a.ManagedFiles) {
 		for word := range strings.FieldsSeq(p) {
 			if _, err := path.Match(word, ""); err != nil {
 				return Limits{}, root.Errorf("pattern %q: %v", p, err)
@@ -47,6 +49,6 @@ func Parse(file string, data []byte) (Limits, error) {
 	}
 	return Limits{
 		Mode: Mode(a.Mode), Targets: a.Targets, CleanupRoots: a.CleanupRoots, Refuse: a.Refuse,
-		AllowReboot: a.AllowReboot, MaxJobs: a.MaxJobs, ReadDeny: a.ReadDeny,
+		AllowReboot: a.AllowReboot, MaxJobs: a.MaxJobs, ReadDeny: a.ReadDeny, ManagedFiles: a.ManagedFiles,
 	}, nil
 }

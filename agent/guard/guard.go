@@ -38,6 +38,7 @@ type Limits struct {
 	Refuse       []string // patterns over "program arg arg": path.Match on each word, from the first
 	AllowReboot  bool
 	MaxJobs      int      // at once; 0 means DefaultMaxJobs
+	ManagedFiles []string // patterns of files that configuration management owns: runbooks leave them alone
 	ReadDeny     []string // patterns of absolute paths (path.Match): neither these nor what is below them
 }
 

@@ -27,7 +27,7 @@ type panics struct{}
 
 func (panics) Reach(context.Context, job.Target) (remote.Transport, error) { panic("a bug") }
 
-func TestAReportIsDeliveredOnceAfterItsAnswerWasLost(t *testing.T) {
+func TestAReportIsDeliveredUntilItsAnswerArrives(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t, newDesk(t))
@@ -42,8 +42,13 @@ func TestAReportIsDeliveredOnceAfterItsAnswerWasLost(t *testing.T) {
 		})
 		h.expect(h.k.do(j), runbooks.RunVerified, 1, 1)
 		time.Sleep(time.Minute)
-		if n := h.k.deliveries("r"); n != 2 {
-			t.Errorf("delivered %d times, want twice", n)
+		n := h.k.deliveries("r")
+		if n < 2 {
+			t.Errorf("delivered %d times, and the first answer was lost", n)
+		}
+		time.Sleep(10 * time.Minute)
+		if more := h.k.deliveries("r") - n; more != 0 {
+			t.Errorf("delivered %d times more after it was accepted", more)
 		}
 		if open := h.journal.OpenJobs(); len(open) != 0 {
 			t.Errorf("the acceptance was not noted: %v", open)
@@ -65,7 +70,8 @@ func TestAReportThatCannotBeStoredComesAgain(t *testing.T) {
 			return nil
 		}, nil)
 		r := h.k.do(h.planJob("p", runbook("0s")))
-		if r.Status != job.Done || tries.Load() != 4 {
+		// At least the fourth: on a new connection a report may go out twice at once.
+		if r.Status != job.Done || tries.Load() < 4 {
 			t.Errorf("%s after %d tries", r.Status, tries.Load())
 		}
 	})

@@ -21,7 +21,7 @@ import (
 )
 
 // storyWithin bounds each wait of a story.
-const storyWithin = time.Minute
+const storyWithin = 3 * time.Minute
 
 func TestMain(m *testing.M) {
 	// An agent starts the bundled plugins as this very binary.

@@ -89,7 +89,12 @@ func asLogin(t *testing.T, page string) {
 		if name == "passwd" {
 			data = fmt.Appendf(data, "ops:x:%d:%d::%s:/bin/sh\n", id, id, dir)
 		}
-		if err := os.WriteFile(filepath.Join(dir, name), data, 0o755); err != nil {
+		// A child forked meanwhile would hold the program open for writing until its
+		// own exec, and ours would fail with ETXTBSY (https://go.dev/issue/22315).
+		syscall.ForkLock.RLock()
+		err = os.WriteFile(filepath.Join(dir, name), data, 0o755)
+		syscall.ForkLock.RUnlock()
+		if err != nil {
 			t.Fatal(err)
 		}
 	}

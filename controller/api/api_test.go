@@ -415,7 +415,7 @@ func TestFollowSeesEachEventOnce(t *testing.T) {
 	if err := r.svc.Note(t.Context(), in.ID, "ann", "one more\nwith a line"); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	done := errors.New("enough")
 	var seen []int64

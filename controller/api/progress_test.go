@@ -50,7 +50,7 @@ func TestProgressIsFollowedAndVanishes(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	in := r.atWork(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if err := r.svc.Note(ctx, in.ID, "ann", "before"); err != nil {
 		t.Fatal(err)
@@ -179,7 +179,7 @@ func (w *stuckWriter) Write(p []byte) (int, error) {
 // wait waits until the text has been written.
 func (w *stuckWriter) wait(t *testing.T, what string) string {
 	t.Helper()
-	limit := time.After(20 * time.Second)
+	limit := time.After(2 * time.Minute)
 	for {
 		w.mu.Lock()
 		text, more := w.text.String(), w.more

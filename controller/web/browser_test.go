@@ -35,7 +35,7 @@ func TestBrowserApprovesAndSeesItLive(t *testing.T) {
 	if os.Geteuid() == 0 {
 		opts = append(opts, chromedp.NoSandbox) // chromium refuses to run as root with one
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	ctx, end := chromedp.NewExecAllocator(ctx, opts...)
 	defer end()

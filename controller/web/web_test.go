@@ -429,7 +429,7 @@ func TestLiveTellsOfAChange(t *testing.T) {
 	in := s.svc.Seed(t, "Disk filling on db1")
 	c := s.as(t, access.Viewer)
 	for _, path := range []string{"/live", "/live?incident=1"} {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		req, _ := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+path, nil)
 		resp, err := c.Do(req)
 		if err != nil {

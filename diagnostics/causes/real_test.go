@@ -123,7 +123,7 @@ func TestDiskCausesOnRealFileSystems(t *testing.T) {
 		},
 		{
 			"disk-full-deleted-open/deleted-log.json", "the log was deleted, and its writer still has it open", "HostOutOfDiskSpace",
-			wanted{Cause: "disk-full-deleted-open", Object: map[string]string{"mount": injuredMount}, Band: diagnostics.Confirmed},
+			wanted{Cause: "disk-full-deleted-open", Object: map[string]string{"mount": injuredMount, "file": injuredMount + "/log/orders.log"}, Band: diagnostics.Confirmed},
 			[]func(*testing.T, string){holdOpen("log/orders.log", 54), remove("log/orders.log")},
 		},
 		{

@@ -308,7 +308,12 @@ func TestProcessesOfThisMachine(t *testing.T) {
 func TestALivingProcessIsNeverCalledGone(t *testing.T) {
 	t.Parallel()
 	script := filepath.Join(t.TempDir(), "worker")
-	if err := os.WriteFile(script, []byte("#!/bin/sh -e\necho ready\nread forever\n"), 0o700); err != nil {
+	// A child forked meanwhile would hold the file open for writing until its own
+	// exec, and ours would fail with ETXTBSY (https://go.dev/issue/22315).
+	syscall.ForkLock.RLock()
+	err := os.WriteFile(script, []byte("#!/bin/sh -e\necho ready\nread forever\n"), 0o700)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(script, "serve")

@@ -149,7 +149,7 @@ func pidfd(t *testing.T, pid string) (wait func()) {
 		t.Helper()
 		defer unix.Close(fd)
 		for {
-			n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 20_000)
+			n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 120_000)
 			if errors.Is(err, unix.EINTR) {
 				continue
 			}

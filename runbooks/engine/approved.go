@@ -131,10 +131,10 @@ func sameStep(a, b runbooks.PlannedStep) bool {
 	return digest(a) == digest(b)
 }
 
-// sameButParts leaves out what follows from the parts: the diff, and that
-// nothing is left to do.
+// sameButParts leaves out what follows from the parts: the diff, what is
+// touched, and that nothing is left to do.
 func sameButParts(a, b runbooks.PlannedStep) bool {
-	a.Parts, a.Diff, a.Noop = b.Parts, b.Diff, b.Noop
+	a.Parts, a.Diff, a.Noop, a.Touches = b.Parts, b.Diff, b.Noop, b.Touches
 	return sameStep(a, b)
 }
 

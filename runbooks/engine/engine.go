@@ -28,6 +28,7 @@ type Deps struct {
 	OnEvent      func(Event)   // progress for the live view; called in order, must not block; nil is allowed
 	MaxHold      time.Duration // shortens every hold; 0 does not
 	CleanupRoots []string      // the only places where files may be deleted
+	ManagedFiles []string      // patterns of files that something else than runbooks keeps as they are
 	// CommandOutlives is how long after its step's time-out a command may be at work whose agent was killed over it. 0 means as long
 	// as its target lets it (remote.EndsWithin); below 0, that none does (a crash that is only played).
 	CommandOutlives time.Duration
@@ -118,7 +119,9 @@ type Change struct {
 	Verify string          `json:"verify,omitempty"` // in words, of an action that verifies itself
 	Undo   string          `json:"undo,omitempty"`   // in words, of an action that undoes itself
 	Parts  []string        `json:"parts,omitempty"`  // of an action that can be narrowed: a mark for each part; at most runbooks.MaxParts
-	Saved  json.RawMessage `json:"saved,omitempty"`
+	// Touches is all that Apply and Undo may change.
+	Touches []runbooks.Touch `json:"touches,omitempty"`
+	Saved   json.RawMessage  `json:"saved,omitempty"`
 }
 
 // Outcome is what a step did.

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/secondline-ops/secondline/internal/expr"
@@ -141,6 +142,9 @@ func (p *prepared) change(ctx context.Context, step runbooks.Step, d Deps, plann
 		return Change{}, fault.New(fault.TooLarge, "action %s would change %d parts at once, more than %d", step.Action, len(change.Parts), runbooks.MaxParts)
 	}
 	planned.Argv, planned.Diff, planned.Noop, planned.Parts = change.Argv, change.Diff, change.Noop, change.Parts
+	if planned.Touches, err = p.touches(ctx, step, change); err != nil {
+		return Change{}, err
+	}
 	planned.Verify = verifyInWords(step.Verify, change, d.MaxHold)
 	switch undoer, own := action.(Undoer); {
 	case len(step.Undo.Run) > 0:
@@ -157,11 +161,36 @@ func (p *prepared) change(ctx context.Context, step runbooks.Step, d Deps, plann
 	return change, nil
 }
 
+// touches is what the action says that it may change, and what the runbook says
+// of the rest.
+func (p *prepared) touches(ctx context.Context, step runbooks.Step, change Change) ([]runbooks.Touch, error) {
+	if change.Noop {
+		return nil, nil
+	}
+	all := slices.Clone(change.Touches)
+	for _, t := range step.Touches {
+		name, err := p.scope.render(ctx, t.Name)
+		if err != nil {
+			return nil, fmt.Errorf("touches: %w", err)
+		}
+		all = append(all, runbooks.Touch{Kind: t.Kind, Name: name})
+	}
+	if len(all) > runbooks.MaxTouches {
+		return nil, fault.New(fault.TooLarge, "it would touch %d things, more than %d", len(all), runbooks.MaxTouches)
+	}
+	for _, t := range all {
+		if err := t.Validate(); err != nil {
+			return nil, fault.New(fault.Invalid, "touches: %v", err)
+		}
+	}
+	return all, nil
+}
+
 func (p *prepared) env(step runbooks.Step, r remote.Runner, d Deps) *Env {
 	inputs, _ := p.scope.vars[runbooks.VarInputs].(map[string]any)
 	return &Env{
 		Runner: r, Step: step, Inputs: inputs, Vars: p.scope.templateVars(), Now: d.Now,
-		CleanupRoots: d.CleanupRoots, Budgets: p.scope.budgets,
+		CleanupRoots: d.CleanupRoots, ManagedFiles: d.ManagedFiles, Budgets: p.scope.budgets,
 	}
 }
 

@@ -114,11 +114,13 @@ func TestShippedRunbooksBind(t *testing.T) {
 		"free-space-by-rotation/var":     {map[string]any{"mount": "/var"}, map[string]string{"mount": "/var", "logs": "/var/log", "limit": "85", "keep": "2"}},
 		"free-space-by-rotation/log":     {map[string]any{"mount": "/var/log/orders"}, map[string]string{"mount": "/var/log/orders", "logs": "/var/log/orders", "limit": "85", "keep": "2"}},
 		"free-space-by-rotation/hostile": {map[string]any{"mount": "/var/log/../../etc"}, nil},
-		"reopen-deleted-log/one":         {map[string]any{"mount": "/var", "unit": "orders.service", "pid": "7"}, map[string]string{"mount": "/var", "unit": "orders.service", "limit": "85"}},
-		"reopen-deleted-log/no unit":     {map[string]any{"mount": "/var", "unit": "", "pid": "7"}, nil},
-		"clean-inodes-by-rule/one":       {map[string]any{"mount": "/tmp"}, map[string]string{"mount": "/tmp", "limit": "85"}},
-		"restart-crashed-unit/one":       {map[string]any{"unit": "orders"}, map[string]string{"unit": "orders.service"}},
-		"restart-crashed-unit/hostile":   {map[string]any{"unit": "--all"}, nil},
+		"reopen-deleted-log/one": {map[string]any{"mount": "/var", "unit": "orders.service", "file": "/var/log/o"}, map[string]string{
+			"mount": "/var", "unit": "orders.service", "file": "/var/log/o", "limit": "85",
+		}},
+		"reopen-deleted-log/no unit":   {map[string]any{"mount": "/var", "unit": "", "file": "/var/log/o"}, nil},
+		"clean-inodes-by-rule/one":     {map[string]any{"mount": "/tmp"}, map[string]string{"mount": "/tmp", "limit": "85"}},
+		"restart-crashed-unit/one":     {map[string]any{"unit": "orders"}, map[string]string{"unit": "orders.service"}},
+		"restart-crashed-unit/hostile": {map[string]any{"unit": "--all"}, nil},
 		"clean-directory-over-budget/one": {map[string]any{"path": "/srv/spool"}, map[string]string{
 			"path": "/srv/spool", "budget": "1048576", "patterns": `["*.tmp"]`, "keep": "3", "min_age": "1m30s",
 		}},

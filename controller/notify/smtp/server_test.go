@@ -81,7 +81,7 @@ func (s *strictServer) got(list *[]string) []string {
 func (s *strictServer) port() int { return s.listener.Addr().(*net.TCPAddr).Port }
 
 func (s *strictServer) talk(conn net.Conn) {
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(2 * time.Minute))
 	if s.silent.Load() {
 		io.Copy(io.Discard, conn)
 		return

@@ -24,7 +24,7 @@ func message() notify.Message {
 
 func sender(t *testing.T, s *strictServer, edit func(*Options)) *Sender {
 	t.Helper()
-	o := Options{Name: "mail", Host: "127.0.0.1", Port: s.port(), From: "Secondline <bot@example.org>", To: []string{"ann@example.org"}, RootCAs: s.roots, Timeout: 10 * time.Second}
+	o := Options{Name: "mail", Host: "127.0.0.1", Port: s.port(), From: "Secondline <bot@example.org>", To: []string{"ann@example.org"}, RootCAs: s.roots, Timeout: time.Minute}
 	if edit != nil {
 		edit(&o)
 	}
@@ -136,7 +136,7 @@ func TestSlowServerIsLeft(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, true, nil)
 	s.silent.Store(true)
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	err := sender(t, s, func(o *Options) { o.Timeout = 100 * time.Millisecond }).Send(ctx, message())
 	if !fault.Is(err, fault.Timeout) || ctx.Err() != nil {

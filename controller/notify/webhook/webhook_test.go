@@ -23,7 +23,7 @@ func message() notify.Message {
 
 func sender(t *testing.T, url string) *Sender {
 	t.Helper()
-	s, err := New(Options{Name: "ops", URL: url, Secret: "k3y", Timeout: 5 * time.Second})
+	s, err := New(Options{Name: "ops", URL: url, Secret: "k3y", Timeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,10 +82,8 @@ func TestUnreachableAndSlow(t *testing.T) {
 	if !fault.Is(err, fault.Unreachable) || strings.Contains(err.Error(), "T0KEN") {
 		t.Errorf("gone: %v", err)
 	}
-	asked := make(chan struct{})
 	slow := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
-		close(asked)
 		<-r.Context().Done()
 	}))
 	defer slow.Close()
@@ -94,7 +92,6 @@ func TestUnreachableAndSlow(t *testing.T) {
 	if err := sender(t, slow.URL).Send(ctx, message()); !fault.Is(err, fault.Timeout) {
 		t.Errorf("slow: %v", err)
 	}
-	<-asked
 }
 
 func TestFollowsNoRedirectToAnotherHost(t *testing.T) {

@@ -201,7 +201,7 @@ func (s *server) await(t *testing.T) {
 	t.Helper()
 	db := s.connect(t)
 	defer func() { _ = db.Close() }()
-	deadline, cancel := context.WithTimeout(t.Context(), time.Minute)
+	deadline, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	for {
 		err := db.PingContext(deadline)
@@ -210,7 +210,7 @@ func (s *server) await(t *testing.T) {
 		}
 		select {
 		case <-deadline.Done():
-			t.Fatalf("postgres did not start within a minute: %v", err)
+			t.Fatalf("postgres did not start within three minutes: %v", err)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}

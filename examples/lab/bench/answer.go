@@ -119,7 +119,7 @@ type Action struct {
 //	mount     a mount point
 //	sysctl    a key with dots, as net.ipv4.tcp_syncookies
 //	socket    a listening address, as tcp 0.0.0.0:80 or unix /run/x.sock
-//	user, package, route, firewall
+//	user, package, interface, route, firewall
 //	          its name; the firewall has the one name "rules"
 type Declared struct {
 	Kind Kind   `json:"kind"`

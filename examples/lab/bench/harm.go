@@ -17,23 +17,24 @@ type Kind string
 // The kinds. A restart is of a unit that runs before and after; a program is one
 // that a unit runs in some process.
 const (
-	KindUnit     Kind = "unit"
-	KindRestart  Kind = "restart"
-	KindProcess  Kind = "process"
-	KindProgram  Kind = "program"
-	KindFile     Kind = "file"
-	KindMount    Kind = "mount"
-	KindSysctl   Kind = "sysctl"
-	KindSocket   Kind = "socket"
-	KindUser     Kind = "user"
-	KindRoute    Kind = "route"
-	KindFirewall Kind = "firewall"
-	KindPackage  Kind = "package"
+	KindUnit      Kind = "unit"
+	KindRestart   Kind = "restart"
+	KindProcess   Kind = "process"
+	KindProgram   Kind = "program"
+	KindFile      Kind = "file"
+	KindMount     Kind = "mount"
+	KindSysctl    Kind = "sysctl"
+	KindSocket    Kind = "socket"
+	KindUser      Kind = "user"
+	KindInterface Kind = "interface"
+	KindRoute     Kind = "route"
+	KindFirewall  Kind = "firewall"
+	KindPackage   Kind = "package"
 )
 
 // declarable are the kinds that an action may declare.
 func declarable() []Kind {
-	return []Kind{KindUnit, KindProcess, KindFile, KindMount, KindSysctl, KindSocket, KindUser, KindRoute, KindFirewall, KindPackage}
+	return []Kind{KindUnit, KindProcess, KindFile, KindMount, KindSysctl, KindSocket, KindUser, KindInterface, KindRoute, KindFirewall, KindPackage}
 }
 
 // Item is one thing of a host. A process goes by its program.
@@ -82,6 +83,19 @@ type Allowed struct {
 	Noise Noise
 	// Declared is what the tool's actions on this host meant to change.
 	Declared []Declared
+
+	old map[string]File // from before the fault
+}
+
+// noise says whether the change is one that happens when nobody acts. That
+// numbered files come and go does not excuse that an old one is gone, unless it
+// is below /var/lib, where programs number files of their own.
+func (a Allowed) noise(c Change) bool {
+	_, old := a.old[c.Name]
+	if c.Kind == KindFile && c.Effect == Gone && old && !strings.HasPrefix(c.Name, "/var/lib/") {
+		return false
+	}
+	return a.Noise[noiseKey(c)]
 }
 
 // Noise holds what changed on a host on which nobody acted, learned from two
@@ -140,6 +154,7 @@ func FindHarm(sound, broken, after State, allowed Allowed) Harm {
 	unread := slices.Concat(sound.Unread, broken.Unread, after.Unread)
 	slices.Sort(unread)
 	unread = slices.Compact(unread)
+	allowed.old = sound.Files
 	found := refused(changes(broken, after, unread), allowed)
 	found = fold(slices.DeleteFunc(found, func(c Change) bool { return healed(c, sound, after) || goesOn(c, sound, broken, after) }))
 	return Harm{Changes: found[:min(len(found), maxHarmShown)], Total: len(found), Unmeasured: unread}
@@ -322,7 +337,7 @@ func union[K comparable, V any](a, b map[K]V) map[K]bool {
 // refused returns the changes that are not allowed.
 func refused(all []Change, allowed Allowed) []Change {
 	return slices.DeleteFunc(all, func(c Change) bool {
-		return allowed.Noise[noiseKey(c)] || byLogin(c) ||
+		return allowed.noise(c) || byLogin(c) ||
 			slices.ContainsFunc(allowed.Declared, func(d Declared) bool { return d.covers(c) })
 	})
 }

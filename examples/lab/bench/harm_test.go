@@ -71,6 +71,8 @@ func TestFindsHarm(t *testing.T) {
 		noProcess(11), process(12, Process{9, "/usr/sbin/nginx", "nginx: worker", "nginx.service"}),
 		unit("logrotate.service", Unit{Active: "activating", Sub: "start"})))
 
+	noise.Learn(host(file("/var/log/r-1.gz", log(3)), file("/var/lib/p/000001", log(3))), host())
+
 	for name, c := range map[string]struct {
 		sound, broken, after State
 		declared             []Declared
@@ -107,6 +109,9 @@ func TestFindsHarm(t *testing.T) {
 		"the next number":   {host(), host(), host(file("/var/log/a-18.gz", log(4))), nil, nil},
 		"but not its end":   {host(), host(file("/var/log/a-18.gz", log(4))), host(), nil, nil}, // it came with the fault
 		"old one deleted":   {host(file("/var/log/a-1.gz", log(4))), host(file("/var/log/a-1.gz", log(4))), host(), nil, []string{"file /var/log/a-1.gz gone"}},
+		"its neighbour":     {host(file("/var/log/r-2.gz", log(4))), host(file("/var/log/r-2.gz", log(4))), host(), nil, []string{"file /var/log/r-2.gz gone"}},
+		"a passing one":     {host(), host(file("/var/log/r-2.gz", log(4))), host(), nil, nil},
+		"a segment":         {host(file("/var/lib/p/000002", log(4))), host(file("/var/lib/p/000002", log(4))), host(), nil, nil},
 		"config changed":    {host(), host(), host(file("/etc/nginx.conf", config("b"))), nil, []string{"file /etc/nginx.conf changed: 5 bytes, 644  , written b, bbbbbbbb, was 5 bytes, 644  , written 1, 920e2adf"}},
 		"config put back":   {host(file("/etc/nginx.conf", config("a"))), host(file("/etc/nginx.conf", config("b"))), host(file("/etc/nginx.conf", func() File { f := config("a"); f.Modified = "9"; return f }())), nil, nil},
 		"touched only":      {host(), host(), host(file("/etc/nginx.conf", File{Type: "file", Size: 5, Modified: "9", Mode: "644", SHA256: digest})), nil, nil},
@@ -122,6 +127,7 @@ func TestFindsHarm(t *testing.T) {
 		"a login's mount":    {host(), host(), host(mount("/run/user/0", "tmpfs")), nil, nil},
 		"firewall flushed":   {host(), host(), host(other(KindFirewall, "rules", "b")), nil, []string{"firewall rules changed: b, was a"}},
 		"firewall, healed":   {host(), host(other(KindFirewall, "rules", "b")), host(), nil, nil},
+		"smaller packets":    {host(), host(), host(other(KindInterface, "host0", "mtu 1280, flags 0x1003")), nil, []string{"interface host0 appeared"}},
 		"a declared setting": {host(), host(), host(other(KindSysctl, "net.ipv4.ip_forward", "1")), []Declared{{KindSysctl, "net.ipv4.ip_forward"}}, nil},
 		"a package":          {host(), host(), host(other(KindPackage, "gcc:amd64", "12")), []Declared{{KindSysctl, "gcc:amd64"}}, []string{"package gcc:amd64 appeared"}},
 	} {

@@ -140,7 +140,7 @@ func TestPeerIsKilledWithItsChildren(t *testing.T) {
 			if _, err := shell(c.script, fifo).Ask(ctx, work); !errors.Is(err, c.want) {
 				t.Errorf("error %v, want %v", err, c.want)
 			}
-			if err := keep.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+			if err := keep.SetReadDeadline(time.Now().Add(2 * time.Minute)); err != nil {
 				t.Fatal(err)
 			}
 			if n, err := keep.Read(make([]byte, 8)); n > 0 || err == nil || errors.Is(err, os.ErrDeadlineExceeded) {

@@ -26,7 +26,7 @@ type State struct {
 	Files     map[string]File
 	// Mounts by mount point: what is mounted and with which options.
 	Mounts map[string]string
-	// Others are users, sysctls of the network, listening sockets, routes, the
+	// Others are users, sysctls of the network, listening sockets, network interfaces, routes, the
 	// firewall and packages.
 	Others map[Item]string
 	// Unread are the parts that the script could not read, in order: what is
@@ -62,7 +62,7 @@ type File struct {
 	Target   string // of a link
 }
 
-const stateFormat = "1"
+const stateFormat = "2"
 
 // ParseState reads what StateScript printed. It refuses what is cut off, and any
 // record that the script does not print.
@@ -98,7 +98,7 @@ func ParseState(text []byte) (State, error) {
 
 // stateParts are the parts of a state in the order of the script.
 func stateParts() []string {
-	return []string{"unit", "process", "file", "hash", "mount", "sysctl", "socket", "user", "route", "firewall", "package"}
+	return []string{"unit", "process", "file", "hash", "mount", "sysctl", "socket", "user", "interface", "route", "firewall", "package"}
 }
 
 // reading is what was read of one process so far.
@@ -371,6 +371,12 @@ func (p *stateParser) other(kind, rest string) error {
 			return err
 		}
 		value = "listens"
+	case KindInterface:
+		f, err := fields(rest, 3)
+		if err != nil {
+			return err
+		}
+		name, value = f[2], fmt.Sprintf("mtu %s, flags %s", f[0], f[1])
 	case KindRoute:
 		name, value = rest, "is there"
 	case KindFirewall:

@@ -93,6 +93,13 @@ sockets() {
 
 users() { sed 's/^/user\t/' /etc/passwd | records; }
 
+# Flags are written in hexadecimal (linux/if.h: up, promiscuous ...).
+interfaces() {
+	for link in /sys/class/net/*; do
+		[ ! -e "$link/mtu" ] || printf 'interface\t%s\t%s\t%s\0' "$(cat "$link/mtu")" "$(cat "$link/flags")" "${link##*/}"
+	done
+}
+
 routes() { awk 'NR > 1 { printf "route\t%s %s %s %s %s %s\n", $1, $2, $3, $4, $7, $8 }' /proc/net/route | records; }
 
 # -s leaves out the counters, which always move.
@@ -109,7 +116,7 @@ packages() {
 }
 
 {
-	printf 'state\t1\0'
+	printf 'state\t2\0'
 	part unit units
 	part process processes
 	part file files "$@"
@@ -118,6 +125,7 @@ packages() {
 	part sysctl sysctls
 	part socket sockets
 	part user users
+	part interface interfaces
 	part route routes
 	part firewall firewall
 	part package packages

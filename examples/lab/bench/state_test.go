@@ -16,7 +16,7 @@ import (
 
 // printed is what the script prints with these records in their parts.
 func printed(parts map[string][]string) []byte {
-	out := []string{"state\t1"}
+	out := []string{"state\t2"}
 	for _, name := range stateParts() {
 		out = append(append(out, parts[name]...), "done\t"+name)
 	}
@@ -63,10 +63,11 @@ func wholeState() map[string][]string {
 			"socket\ttcp\t0100007F:0050", "socket\ttcp6\t00000000000000000000000001000000:1F90",
 			"socket\tudp\t00000000:0035", "socket\tudp\t00000000:C000", "socket\tunix\t/run/x.sock",
 		},
-		"user":     {"user\troot:x:0:0:root:/root:/bin/bash"},
-		"route":    {"route\teth0 00000000 010200C0 0003 0 00000000"},
-		"firewall": {"firewall\t" + digest},
-		"package":  {"package\t1.22 ii \tnginx:amd64"},
+		"user":      {"user\troot:x:0:0:root:/root:/bin/bash"},
+		"interface": {"interface\t1500\t0x1003\thost0"},
+		"route":     {"route\teth0 00000000 010200C0 0003 0 00000000"},
+		"firewall":  {"firewall\t" + digest},
+		"package":   {"package\t1.22 ii \tnginx:amd64"},
 	}
 }
 
@@ -100,6 +101,7 @@ func TestParsesAState(t *testing.T) {
 			{Kind: KindSocket, Name: "udp 0.0.0.0:53"}:                        "listens",
 			{Kind: KindSocket, Name: "unix /run/x.sock"}:                      "listens",
 			{Kind: KindUser, Name: "root"}:                                    "x:0:0:root:/root:/bin/bash",
+			{Kind: KindInterface, Name: "host0"}:                              "mtu 1500, flags 0x1003",
 			{Kind: KindRoute, Name: "eth0 00000000 010200C0 0003 0 00000000"}: "is there",
 			{Kind: KindFirewall, Name: "rules"}:                               digest,
 			{Kind: KindPackage, Name: "nginx:amd64"}:                          "1.22 ii ",
@@ -122,7 +124,7 @@ func TestRefusesAStateThatIsNotWhole(t *testing.T) {
 		"nothing":                  nil,
 		"cut off":                  whole[:len(whole)-2],
 		"cut off at a record":      whole[:bytes.LastIndex(whole[:len(whole)-1], []byte{0})+1],
-		"another format":           bytes.Replace(whole, []byte("state\t1"), []byte("state\t2"), 1),
+		"another format":           bytes.Replace(whole, []byte("state\t2"), []byte("state\t1"), 1),
 		"a part is missing":        bytes.Replace(whole, []byte("done\tmount\x00"), nil, 1),
 		"the last part is missing": bytes.Replace(whole, []byte("done\tpackage\x00"), nil, 1),
 		"another part instead":     bytes.Replace(whole, []byte("done\tmount\x00"), []byte("done\tmoon\x00"), 1),
@@ -138,6 +140,7 @@ func TestRefusesAStateThatIsNotWhole(t *testing.T) {
 		"a mount":                  with("mount", "mount\t/dev/sda1 /"),
 		"a stat":                   with("process", "stat\t7 (x) S 1"),
 		"a process":                with("process", "exe\t/etc/7\t/bin/x"),
+		"an interface":             with("interface", "interface\t1500\thost0"),
 		"an address":               with("socket", "socket\ttcp\tlocalhost:80"),
 	} {
 		if _, err := ParseState(text); err == nil {

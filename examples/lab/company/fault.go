@@ -123,29 +123,26 @@ type Times struct {
 // alertLimit bounds the wait for an alert, and for its end.
 const alertLimit = 60 * time.Second
 
-// Rehearse injects the fault, waits for its alerts, heals it and waits until
-// they are gone: what must hold before a fault can measure anything. An error
+// Rehearse injects the fault, waits for its alerts on a host of its truth, heals
+// it and waits until they are gone: what must hold before a fault can measure anything. An error
 // says what does not.
 func (c *Company) Rehearse(ctx context.Context, fault faults.Case) (t Times, err error) {
 	t.Alerts = map[string]time.Duration{}
+	if err := c.until(ctx, "a company without alerts", func(alerts []Alert) string {
+		if len(alerts) > 0 {
+			return fmt.Sprint(alerts)
+		}
+		return ""
+	}); err != nil {
+		return t, err
+	}
 	if err := c.script(ctx, fault, "injected.sh", fault.Fault.Injected); err == nil && len(fault.Fault.Disks) == 0 {
 		return t, errors.New("injected.sh says that the fault is there before it is injected")
 	}
 	began := time.Now()
 	err = c.Inject(ctx, fault)
 	if err == nil {
-		err = c.until(ctx, "alerts", func(alerts []Alert) string {
-			for _, a := range alerts {
-				name := a.Labels["alertname"]
-				if _, seen := t.Alerts[name]; !seen && a.State == "firing" && slices.Contains(fault.Fault.Alerts, name) {
-					t.Alerts[name] = time.Since(began)
-				}
-			}
-			if len(t.Alerts) < len(fault.Fault.Alerts) {
-				return fmt.Sprintf("of %v only %v fire", fault.Fault.Alerts, t.Alerts)
-			}
-			return ""
-		})
+		err = c.until(ctx, "alerts", func(alerts []Alert) string { return t.note(fault, alerts, time.Since(began)) })
 	}
 	healing := time.Now()
 	if herr := c.Heal(ctx, fault); herr != nil {
@@ -156,7 +153,7 @@ func (c *Company) Rehearse(ctx context.Context, fault faults.Case) (t Times, err
 	}
 	if herr := c.until(ctx, "the end of the alerts", func(alerts []Alert) string {
 		for _, a := range alerts {
-			if host, _, _ := strings.Cut(a.Labels["instance"], ":"); host == fault.Host || slices.Contains(fault.Fault.Alerts, a.Labels["alertname"]) {
+			if a.host() == fault.Host || slices.Contains(fault.Fault.Alerts, a.Labels["alertname"]) {
 				return a.State + " " + a.Labels["alertname"] + " " + a.Labels["instance"]
 			}
 		}
@@ -166,6 +163,23 @@ func (c *Company) Rehearse(ctx context.Context, fault faults.Case) (t Times, err
 	}
 	t.Healed = time.Since(healing)
 	return t, err
+}
+
+// note notes which of the fault's alerts fire on a host of its truth, and says
+// which do not yet.
+func (t Times) note(fault faults.Case, alerts []Alert, after time.Duration) string {
+	near := append([]string{fault.Host, fault.Entity()}, fault.Fault.Truth.Chain...)
+	for _, a := range alerts {
+		name := a.Labels["alertname"]
+		expected := slices.Contains(fault.Fault.Alerts, name) && slices.Contains(near, a.host())
+		if _, seen := t.Alerts[name]; !seen && a.State == "firing" && expected {
+			t.Alerts[name] = after
+		}
+	}
+	if len(t.Alerts) < len(fault.Fault.Alerts) {
+		return fmt.Sprintf("of %v only %v fire", fault.Fault.Alerts, t.Alerts)
+	}
+	return ""
 }
 
 // until waits until problem returns "".

@@ -111,6 +111,12 @@ type Alert struct {
 	ActiveAt    time.Time         `json:"activeAt"`
 }
 
+// host is where the alert is about.
+func (a Alert) host() string {
+	host, _, _ := strings.Cut(a.Labels["instance"], ":")
+	return host
+}
+
 // Alerts returns the alerts of Prometheus, pending ones too.
 func (c *Company) Alerts(ctx context.Context) ([]Alert, error) {
 	var answer struct {

@@ -249,7 +249,7 @@ func (s *shop) await(path, says string) {
 // the next round of the service's watch.
 func poll(t *testing.T, what string, so func() bool) {
 	t.Helper()
-	limit := time.After(30 * time.Second)
+	limit := time.After(2 * time.Minute)
 	for !so() {
 		select {
 		case <-limit:

@@ -58,7 +58,8 @@ apt-get clean
 }
 
 // buildImage returns the folder of the base image, made once for each list of
-// packages. Hosts lay an overlay over it; nothing ever writes to it again.
+// packages. Hosts lay an overlay over it; nothing ever writes to it again. Those of other
+// lists of packages go when a new one is made.
 func buildImage(ctx context.Context, cache string) (string, error) {
 	sum := sha256.Sum256([]byte(suite + strings.Join(packages(), ",") + finish()))
 	image := filepath.Join(cache, suite+"-"+hex.EncodeToString(sum[:4]))
@@ -90,7 +91,31 @@ func buildImage(ctx context.Context, cache string) (string, error) {
 		return "", fmt.Errorf("finish the base image: %w", err)
 	}
 	// Whatever exists under the final name is complete.
-	return image, os.Rename(building, image)
+	if err := os.Rename(building, image); err != nil {
+		return "", err
+	}
+	return image, removeOthers(cache, image)
+}
+
+// removeOthers removes the images of other lists of packages, of which each has
+// about 500 MB, but for those that hosts stand on now.
+func removeOthers(cache, image string) error {
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return fmt.Errorf("look which images are in use: %w", err)
+	}
+	all, err := filepath.Glob(filepath.Join(cache, suite+"-*"))
+	if err != nil {
+		return err
+	}
+	for _, other := range all {
+		if other != image && !strings.Contains(string(mounts), other+",") {
+			if err := os.RemoveAll(other); err != nil {
+				return fmt.Errorf("remove an old image: %w", err)
+			}
+		}
+	}
+	return nil
 }
 
 // mirror returns where this machine gets its own Debian packages from, "" when

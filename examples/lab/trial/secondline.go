@@ -5,7 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"regexp"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -159,11 +159,8 @@ func host(entity string) string {
 	return entity
 }
 
-// named finds in a plan what it would change: files and units.
-var named = regexp.MustCompile(`(/[A-Za-z0-9_.@+-]+){2,}|[A-Za-z0-9_.@-]+\.(service|socket|timer)\b`)
-
-// actionOf is what a run changed, with all that its plan had declared; nil for
-// one that changed nothing.
+// actionOf is what a run changed, with all that its plan said it would touch;
+// nil for one that changed nothing.
 func actionOf(ctx context.Context, t Task, run api.Run) (*bench.Action, error) {
 	if run.StartedAt.IsZero() {
 		return nil, nil //nolint:nilnil // it was planned and never carried out
@@ -176,26 +173,16 @@ func actionOf(ctx context.Context, t Task, run api.Run) (*bench.Action, error) {
 	if view.Plan == nil {
 		return action, nil
 	}
-	var text strings.Builder
+	declare := func(kind, name string) {
+		action.Declares = append(action.Declares, bench.Declared{Kind: bench.Kind(kind), Name: name})
+	}
 	for _, step := range view.Plan.Steps {
-		fmt.Fprintln(&text, step.Diff, strings.Join(step.Argv, " "))
-	}
-	for _, value := range view.Plan.Inputs {
-		fmt.Fprintln(&text, value)
-	}
-	for _, name := range named.FindAllString(text.String(), -1) {
-		kind := bench.KindUnit
-		if strings.HasPrefix(name, "/") {
-			kind = bench.KindFile
+		for _, touch := range step.Touches {
+			declare(string(touch.Kind), touch.Name)
 		}
-		declared := bench.Declared{Kind: kind, Name: name}
-		if !slices.Contains(action.Declares, declared) && len(action.Declares) < 64 {
-			action.Declares = append(action.Declares, declared)
-		}
-		if kind == bench.KindFile { // what is started by its path
-			declared.Kind = bench.KindProcess
-			if !slices.Contains(action.Declares, declared) && len(action.Declares) < 64 {
-				action.Declares = append(action.Declares, declared)
+		for _, word := range step.Argv { // a process that a step starts goes by the path in its command
+			if path.IsAbs(word) {
+				declare(string(bench.KindProcess), word)
 			}
 		}
 	}

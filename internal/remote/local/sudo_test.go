@@ -23,7 +23,7 @@ func TestTreeUnderSudoIsKilledAndNothingElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	res, err := run(t, remote.Command{
-		Argv: []string{"sh", "-c", `trap "" TERM; (trap "" TERM; sleep 301 & echo $!; sleep 302) & echo $!; wait; sleep 303`}, As: "nobody", Timeout: 2 * time.Second,
+		Argv: []string{"sh", "-c", `trap "" TERM; (trap "" TERM; sleep 301 & echo $!; sleep 302) & echo $!; wait; sleep 303`}, As: "nobody", Timeout: 5 * time.Second,
 	})
 	if classOf(err) != remote.TimedOut || strings.Count(string(res.Stdout), "\n") != 2 {
 		t.Fatalf("got %+v, %v", res, err)

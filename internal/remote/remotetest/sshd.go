@@ -46,6 +46,7 @@ func ready(t testing.TB, s *sshtest.Server, err error) *SSHD {
 		Server: s,
 		Options: ssh.Options{
 			KnownHosts: []string{s.KnownHostsPath}, Identities: []string{s.KeyPath}, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+			Timeout: patience,
 		},
 		Target: ssh.Host{Name: "sshd", Address: s.Host, Port: s.Port, User: s.User},
 	}

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/secondline-ops/secondline/internal/remote"
@@ -24,7 +25,12 @@ func TestWithoutTimeoutOnlyReadsAreStarted(t *testing.T) {
 			files["timeout"] = timeout
 		}
 		for name, text := range files {
-			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o700); err != nil {
+			// A child forked meanwhile would hold the file open for writing until its own
+			// exec, and that of the file would fail with ETXTBSY (https://go.dev/issue/22315).
+			syscall.ForkLock.RLock()
+			err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o700)
+			syscall.ForkLock.RUnlock()
+			if err != nil {
 				t.Fatal(err)
 			}
 		}

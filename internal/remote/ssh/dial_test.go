@@ -232,7 +232,6 @@ func listener(t *testing.T, serve func(net.Conn)) (port int) {
 func TestUnreachableAndRefused(t *testing.T) {
 	t.Parallel()
 	s := remotetest.StartInProcess(t)
-	s.Options.Timeout = 300 * time.Millisecond
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -241,11 +240,12 @@ func TestUnreachableAndRefused(t *testing.T) {
 	_ = l.Close()
 	s.Target.Port = closed
 	wantFailure(t, dialError(t, s), remote.Refused, "refused", "sshd runs there")
+	s.Target.Port = listener(t, func(c net.Conn) { _ = c.Close() })
+	wantFailure(t, dialError(t, s), remote.Refused, "", "MaxStartups")
+	s.Options.Timeout = 300 * time.Millisecond
 	held := make(chan net.Conn, 1)
 	s.Target.Port = listener(t, func(c net.Conn) { held <- c })
 	wantFailure(t, dialError(t, s), remote.Unreachable, "no answer within 300ms", "")
-	s.Target.Port = listener(t, func(c net.Conn) { _ = c.Close() })
-	wantFailure(t, dialError(t, s), remote.Refused, "", "MaxStartups")
 	s.Target.Port, s.Target.Address = 22, "no-such-host.invalid" // RFC 6761
 	wantFailure(t, dialError(t, s), remote.Unreachable, "", "")
 	_ = (<-held).Close()
@@ -264,7 +264,6 @@ func TestJumpHostFailuresNameTheJump(t *testing.T) {
 	s.Target.Port = good
 	s.Dial(t)
 	jump.Stop()
-	s.Options.Timeout = time.Second
 	wantFailure(t, dialError(t, s), remote.Refused, "bastion", "")
 }
 

@@ -249,12 +249,13 @@ func change(s saved, left int) (engine.Change, error) {
 	if err != nil {
 		return engine.Change{}, fault.Wrap(fault.Internal, err, "encode the files to delete")
 	}
-	parts := []string{}
+	parts, touches := []string{}, []runbooks.Touch{}
 	for _, f := range s.Files {
 		parts = append(parts, f.mark())
+		touches = append(touches, runbooks.Touch{Kind: runbooks.TouchFile, Name: strings.ToValidUTF8(string(f.Path), "\uFFFD")})
 	}
 	return engine.Change{
-		Diff: diff(s.Files, left), Noop: len(s.Files) == 0, Parts: parts, Saved: body,
+		Diff: diff(s.Files, left), Noop: len(s.Files) == 0, Parts: parts, Touches: touches, Saved: body,
 		Verify: fmt.Sprintf("the %d files are gone", len(s.Files)),
 	}, nil
 }

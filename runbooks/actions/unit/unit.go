@@ -136,6 +136,7 @@ func (Action) Plan(ctx context.Context, env *engine.Env) (engine.Change, error) 
 	change := engine.Change{
 		Argv: []string{"systemctl", w.state.verb(), "--", name}, Diff: diff(name, w.state, before), Noop: w.state.holds(before),
 		Verify: w.state.inWords(name), Undo: undoInWords(w.state, name, before), Saved: body,
+		Touches: []runbooks.Touch{{Kind: runbooks.TouchUnit, Name: name}},
 	}
 	if change.Noop {
 		change.Argv, change.Diff = nil, ""

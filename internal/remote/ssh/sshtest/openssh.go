@@ -19,7 +19,7 @@ const (
 	sshdPath = "/usr/sbin/sshd"
 	// privsepDir is compiled into Debian's sshd; run by root it must exist.
 	privsepDir    = "/run/sshd"
-	firstLoginMax = 20 * time.Second
+	firstLoginMax = time.Minute
 )
 
 // StartOpenSSH starts a private OpenSSH server: one sshd -i for each
