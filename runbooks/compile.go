@@ -88,8 +88,9 @@ func (p *parser) template(n *yamlx.Node) (string, bool) {
 	return text, true
 }
 
-// templates checks every scalar of an action's part.
-func (p *parser) templates(n *yamlx.Node) bool {
+// templates checks every scalar of an action's part, but those under the keys
+// that the action takes as they are.
+func (p *parser) templates(n *yamlx.Node, verbatim ...string) bool {
 	if n.Kind() == yamlx.Scalar {
 		_, ok := p.template(n)
 		return ok
@@ -99,7 +100,9 @@ func (p *parser) templates(n *yamlx.Node) bool {
 		good = p.templates(item) && good
 	}
 	for _, key := range n.Keys() {
-		good = p.templates(at(n, key)) && good
+		if !slices.Contains(verbatim, key) {
+			good = p.templates(at(n, key)) && good
+		}
 	}
 	return good
 }

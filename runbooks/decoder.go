@@ -21,6 +21,16 @@ type Decoder interface {
 	Decode(n *yamlx.Node, c *StepContext) (Decoded, error)
 }
 
+// Verbatim is an extra ability of a Decoder: an action some of whose values are
+// source text of another language, in which ${ may mean something of its own.
+type Verbatim interface {
+	// Verbatim returns the keys of the action's part whose values are no
+	// templates, or templates that read more names than others do. The decoder
+	// refuses "${" in them, so that no author takes them for some (RuleNoShell),
+	// or compiles them with StepContext.Template.
+	Verbatim() []string
+}
+
 // Decoded is what an action says about one step that uses it.
 type Decoded struct {
 	With             any    // the action's own form; becomes Step.With
@@ -37,6 +47,30 @@ type StepContext struct {
 	StepID string
 	Env    *expr.Env // what templates may read: inputs, entity and target; every scalar of the part was checked in it before
 	Inputs []Input
+}
+
+// Template compiles a scalar under a Verbatim key that reads, beside what every
+// template reads, names of the action's own. To render it, the action adds their
+// values to those of the engine. The error has the position.
+func (c *StepContext) Template(n *yamlx.Node, own ...expr.Field) (*expr.Template, error) {
+	text, ok := n.Scalar()
+	if !ok {
+		return nil, n.Errorf("a value is expected").WithRule(RuleExpression)
+	}
+	env, err := expr.NewEnv(append(scopeFields(ScopeTemplate, c.Inputs, nil), own...))
+	if err != nil {
+		return nil, n.Errorf("%v", err).WithRule(RuleExpression)
+	}
+	if _, list := c.ListInput(text); !list {
+		if _, err := env.CompileTemplate(text + " "); err != nil { // as parser.template does: a part must give text
+			return nil, expressionError(n, err)
+		}
+	}
+	t, err := env.CompileTemplate(text)
+	if err != nil {
+		return nil, expressionError(n, err)
+	}
+	return t, nil
 }
 
 // Input returns the declared input of the name.

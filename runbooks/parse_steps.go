@@ -134,7 +134,12 @@ func (p *parser) action(s *Step, n *yamlx.Node, names []string) (Decoded, bool) 
 		return Decoded{}, false
 	}
 	safe := p.noShell(part, s.Action == actionRun)
-	if !p.templates(part) {
+	decoder := p.o.Decoders[slices.Index(names, s.Action)]
+	var verbatim []string
+	if v, ok := decoder.(Verbatim); ok {
+		verbatim = v.Verbatim()
+	}
+	if !p.templates(part, verbatim...) {
 		return Decoded{}, false
 	}
 	env, err := p.env(ScopeTemplate)
@@ -142,7 +147,6 @@ func (p *parser) action(s *Step, n *yamlx.Node, names []string) (Decoded, bool) 
 		p.fail(part, RuleExpression, "%v", err)
 		return Decoded{}, false
 	}
-	decoder := p.o.Decoders[slices.Index(names, s.Action)]
 	d, err := decoder.Decode(part, &StepContext{StepID: s.ID, Env: env, Inputs: p.rb.Inputs})
 	if err != nil {
 		p.foreign(part, RuleForm, err)

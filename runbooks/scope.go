@@ -54,6 +54,11 @@ func (rb *Runbook) Env(scope Scope, specs ProbeSpecs) (*expr.Env, error) {
 }
 
 func newEnv(scope Scope, inputs []Input, probes []expr.Field) (*expr.Env, error) {
+	return expr.NewEnv(scopeFields(scope, inputs, probes))
+}
+
+// scopeFields are the names that a scope declares.
+func scopeFields(scope Scope, inputs []Input, probes []expr.Field) []expr.Field {
 	fields := []expr.Field{
 		{Name: VarEntity, Type: expr.Object, Doc: "the entity of the hypothesis or the person's choice", Elem: entity.Fields()},
 		{Name: VarTarget, Type: expr.Object, Doc: "the host that is acted on", Elem: targetFields()},
@@ -72,7 +77,7 @@ func newEnv(scope Scope, inputs []Input, probes []expr.Field) (*expr.Env, error)
 			{Name: "started_at", Type: expr.Timestamp, Doc: "when it was started"},
 		}})
 	}
-	return expr.NewEnv(fields)
+	return fields
 }
 
 // InputFields returns the inputs as expressions read them.

@@ -3,9 +3,10 @@
 // each command (Gate), on this host, from this host's file; a controller that
 // was taken over cannot change its answer.
 //
-// What it does not cover: what a refused program would do under another name or
-// through an interpreter, and where symbolic links lead. It stops mistakes and
-// orders, not an attacker who is already root here.
+// What it does not cover: what a refused program would do under another name,
+// what an interpreter does itself or puts together from pieces (it sees commands
+// that stand written in a script, see allowStdin), and where symbolic links lead.
+// It stops mistakes and orders, not an attacker who is already root here.
 package guard
 
 import (
@@ -101,7 +102,10 @@ func (g gate) Allow(_ context.Context, _ string, cmd remote.Command) error {
 	if len(cmd.Argv) == 0 {
 		return refuse("refuse", "an empty command")
 	}
-	return g.allowArgv(cmd.Argv)
+	if err := g.allowArgv(cmd.Argv); err != nil {
+		return err
+	}
+	return g.allowStdin(cmd)
 }
 
 func (g gate) allowArgv(argv []string) error {
@@ -126,8 +130,8 @@ func (g gate) allowArgv(argv []string) error {
 		return g.allowRemoval(argv[1:])
 	case program == "find":
 		return g.allowFind(argv[1:])
-	case slices.Contains([]string{"sh", "bash", "dash", "ash", "zsh", "ksh"}, program):
-		return g.allowScript(argv[1:])
+	case isShell(program):
+		return g.allowShell(argv[1:])
 	}
 	return nil
 }
@@ -206,29 +210,6 @@ func (g gate) insideRoots(name string) bool {
 		}
 	}
 	return false
-}
-
-// allowScript looks for refused programs among the words of a shell's -c text.
-// Such text is constant (the loader sees to that), so this is about what a
-// runbook's author wrote, not about what an attacker hides.
-func (g gate) allowScript(args []string) error {
-	isScript := slices.ContainsFunc(args, func(a string) bool {
-		return strings.HasPrefix(a, "-") && !strings.HasPrefix(a, "--") && strings.Contains(a, "c")
-	})
-	text := slices.IndexFunc(args, func(a string) bool { return !strings.HasPrefix(a, "-") && !strings.HasPrefix(a, "+") })
-	if !isScript || text < 0 {
-		return nil
-	}
-	for _, line := range strings.FieldsFunc(args[text], func(r rune) bool { return strings.ContainsRune(";&|\n(){}`$", r) }) {
-		words := strings.Fields(line)
-		for len(words) > 0 && slices.Contains([]string{"if", "then", "else", "elif", "while", "until", "do", "!"}, words[0]) {
-			words = words[1:]
-		}
-		if err := g.allowArgv(words); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // wrappers are programs that only start another one, each with its options

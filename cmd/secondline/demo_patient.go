@@ -60,7 +60,7 @@ const startScript = `#!/bin/sh
 # usage: start-worker DIR
 setsid "$1/worker" "$1/run/worker.pid" > /dev/null 2>&1 < /dev/null &
 i=0
-while [ $i -lt 50 ]; do
+while [ $i -lt 300 ]; do
   [ -s "$1/run/worker.pid" ] && kill -0 "$(cat "$1/run/worker.pid")" 2> /dev/null && exit 0
   i=$((i+1)); sleep 0.1
 done

@@ -71,8 +71,10 @@ type Event struct {
 
 // Action is a kind of step. Its duties: Plan only reads, and names everything
 // that Apply may change; Apply changes nothing that Plan did not name, and
-// returns the Runner's errors as they are. What is known beforehand and needed
-// later goes into Change.Saved, which is on disk before Apply begins.
+// returns the Runner's errors as they are, or one of fault.OutcomeUnknown when a
+// program has ended without telling whether it did its deed (a request that was
+// sent and not answered). What is known beforehand and needed later goes into
+// Change.Saved, which is on disk before Apply begins.
 type Action interface {
 	runbooks.Decoder
 	Plan(ctx context.Context, env *Env) (Change, error)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/secondline-ops/secondline/internal/expr"
+	"github.com/secondline-ops/secondline/internal/fault"
 	"github.com/secondline-ops/secondline/internal/remote"
 	"github.com/secondline-ops/secondline/runbooks"
 )
@@ -162,7 +163,7 @@ func (s *stepRun) act(ctx context.Context, attempt int) (ending, error) {
 	out, err := s.action.Apply(acting, s.env(t), s.change)
 	exchanges, touched, open := t.state()
 	record := outcomeRecord{
-		EndedAt: s.run.d.Now(), Outcome: out, Known: err == nil || !open, Touched: touched, Transcript: exchanges,
+		EndedAt: s.run.d.Now(), Outcome: out, Known: err == nil || !open && !fault.Is(err, fault.OutcomeUnknown), Touched: touched, Transcript: exchanges,
 	}
 	if err != nil {
 		record.Error = err.Error()

@@ -44,7 +44,7 @@ func TestTrafficReadsAndPlaces(t *testing.T) {
 	if err := run(ctx, []string{"traffic", "--url", shop.URL, "--ca", ca, "--rate", "500"}, nil, t.Output()); err != nil {
 		t.Fatal(err)
 	}
-	if placed.Load() < 2 || read.Load() < placed.Load() {
+	if placed.Load() < 2 || read.Load() == 0 {
 		t.Errorf("%d were read and %d placed", read.Load(), placed.Load())
 	}
 }
