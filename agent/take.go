@@ -12,6 +12,7 @@ import (
 	"github.com/secondline-ops/secondline/agent/journal"
 	"github.com/secondline-ops/secondline/internal/fault"
 	"github.com/secondline-ops/secondline/runbooks"
+	"github.com/secondline-ops/secondline/runbooks/engine"
 )
 
 // Why jobs are stopped. A job that was cancelled is reported so. In every other
@@ -19,10 +20,10 @@ import (
 // agent, and it goes on from the journal.
 var (
 	errCancelled = errors.New("the job was cancelled")
-	errStopping  = errors.New("the agent is stopping")
-	errLapsed    = errors.New("the lease lapsed while the controller could not be reached")
-	errLost      = errors.New("the lease was lost")
-	errRenewed   = errors.New("the certificate was renewed")
+	errStopping  = fmt.Errorf("the agent is stopping: %w", engine.ErrSuspended)
+	errLapsed    = fmt.Errorf("the lease lapsed while the controller could not be reached: %w", engine.ErrSuspended)
+	errLost      = fmt.Errorf("the lease was lost: %w", engine.ErrSuspended)
+	errRenewed   = fmt.Errorf("the certificate was renewed: %w", engine.ErrSuspended)
 )
 
 // running is one job in work. Its fields are guarded by Agent.mu.

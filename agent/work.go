@@ -236,7 +236,8 @@ func (jj jobJournal) Records() ([]engine.Record, error) {
 	var records []engine.Record
 	for _, e := range entries {
 		switch e.Kind {
-		case journal.Plan, journal.Intent, journal.Outcome, journal.Verified, journal.UndoIntent, journal.UndoOutcome:
+		case journal.Plan, journal.Intent, journal.Outcome, journal.Verified, journal.UndoIntent, journal.UndoOutcome,
+			journal.Decided, journal.Left:
 			records = append(records, engine.Record{Step: e.Step, Attempt: e.Attempt, Kind: engine.RecordKind(e.Kind), At: e.At, Data: e.Data})
 		case journal.Lease, journal.Report, journal.Accepted:
 		}

@@ -110,7 +110,7 @@ func checked(in Input, text string) (any, error) {
 }
 
 func (b binder) derived(earlier []Input, in Input) (any, error) {
-	env, err := newEnv(ScopeFrom, earlier, nil)
+	env, err := newEnv(ScopeFrom, readable{inputs: earlier})
 	if err != nil {
 		return nil, err
 	}

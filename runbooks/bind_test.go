@@ -244,7 +244,7 @@ name: {type: string, default: 'x"y'}`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	env, err := rb.Env(ScopeTemplate, testProbes{})
+	env, err := rb.Env(ScopeTemplate, testProbes{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,13 +8,13 @@ import (
 	"github.com/secondline-ops/secondline/internal/yamlx"
 )
 
-// env returns the environment of a scope, made once for the inputs and probes
-// that are known so far.
+// env returns the environment of a scope, made once for the names that are
+// known so far.
 func (p *parser) env(scope Scope) (*expr.Env, error) {
 	if env, ok := p.envs[scope]; ok {
 		return env, nil
 	}
-	env, err := newEnv(scope, p.rb.Inputs, p.probes)
+	env, err := newEnv(scope, readable{inputs: p.rb.Inputs, probes: p.probes, outputs: p.outputs, each: p.each})
 	if err == nil {
 		p.envs[scope] = env
 	}

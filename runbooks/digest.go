@@ -28,7 +28,7 @@ func DigestPlan(p Plan) string {
 	}
 	d.number(len(p.Steps))
 	for _, s := range p.Steps {
-		d.strings(s.ID, s.Action, string(s.Effect), s.As, s.Diff, s.Undo)
+		d.strings(s.ID, s.Action, string(s.Effect), s.As, s.Diff, s.Undo, string(s.Phase), s.Each, s.When)
 		d.list(s.Argv)
 		d.list(s.Preserve)
 		d.list(s.Parts)

@@ -61,6 +61,13 @@ type parser struct {
 	errs   []*yamlx.Error
 	probes []expr.Field // what conditions read, by local name
 	envs   map[Scope]*expr.Env
+	ids    map[string]int // lines of steps and blocks
+
+	// Of the place in the flow.
+	outputs []expr.Field // of the steps so far
+	each    []Each
+	phase   Phase
+	nesting int
 
 	slug, name, user *regexp.Regexp
 }
@@ -69,7 +76,7 @@ func newParser(root *yamlx.Node, o ParseOptions) *parser {
 	return &parser{
 		o: o, root: root,
 		rb:   &Runbook{MaxTargets: 1, Deadline: DefaultDeadline, Autonomy: Approve, Labels: map[string]string{}},
-		envs: map[Scope]*expr.Env{},
+		envs: map[Scope]*expr.Env{}, ids: map[string]int{},
 		slug: regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`),
 		name: regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`),
 		user: regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,31}$`), // useradd(8)
@@ -187,6 +194,8 @@ type rawSpec struct {
 	Probes      *yamlx.Node   `yaml:"probes"`
 	Require     []*yamlx.Node `yaml:"require"`
 	Steps       []*yamlx.Node `yaml:"steps,required"`
+	OnFailure   []*yamlx.Node `yaml:"on_failure"`
+	Always      []*yamlx.Node `yaml:"always"`
 	Autonomy    *yamlx.Node   `yaml:"autonomy"`
 	Escalate    *yamlx.Node   `yaml:"escalate"`
 	SelfService bool          `yaml:"self_service"`
@@ -215,7 +224,9 @@ func (p *parser) document() {
 	p.targets(doc.Spec.Targets)
 	p.limits(doc.Spec.Limits)
 	p.requirements(doc.Spec.Require, at(spec, "require"))
-	p.steps(doc.Spec.Steps, at(spec, "steps"))
+	p.rb.Flow = p.flow(doc.Spec.Steps, at(spec, "steps"), PhaseMain)
+	p.rb.OnFailure = p.flow(doc.Spec.OnFailure, at(spec, "on_failure"), PhaseOnFailure)
+	p.rb.Always = p.flow(doc.Spec.Always, at(spec, "always"), PhaseAlways)
 	p.autonomy(doc.Spec.Autonomy)
 	p.escalate(doc.Spec.Escalate)
 	p.worstCase(at(spec, "limits"))
@@ -224,7 +235,7 @@ func (p *parser) document() {
 // decodeDocument reads the outer form. Keys of spec that come later are
 // looked for where they stand.
 func (p *parser) decodeDocument(doc *rawDocument) {
-	later := []string{"deadman", "foreach", "parallel", "waves", "windows", "on_failure", "always", "retry", "rate", "breaker", "keep_healthy"}
+	later := []string{"deadman", "waves", "windows", "rate", "breaker", "keep_healthy"}
 	spec := at(p.root, "spec")
 	for _, e := range yamlx.Errors(p.root.Decode(doc)) {
 		if key := keyAt(spec, e); e.Rule == yamlx.RuleUnknownField && slices.Contains(later, key) {

@@ -19,40 +19,22 @@ type rawStep struct {
 	Verify   *yamlx.Node    `yaml:"verify"`
 	Undo     *yamlx.Node    `yaml:"undo"`
 	Repeat   *yamlx.Node    `yaml:"repeat"`
+	Retry    *yamlx.Node    `yaml:"retry"`
+	Outputs  *yamlx.Node    `yaml:"outputs"`
 }
 
 // laterStepWords are of the language, but not of this version: flow, and
 // actions that it does not have.
 func laterStepWords() []string {
 	return []string{
-		"foreach", "parallel", "retry", "choose", "on_failure", "always", "outputs", "may_cut_access", "at_once", "deadman", "waves",
+		"may_cut_access", "at_once", "deadman", "waves", "join",
 		"file", "process", "package", "mount", "sysctl", "truncate_log", "http", "sql", "cert", "dns_flush", "timer", "cron", "playbook",
-		"script", "probe", "wait", "approve", "runbook", "note", "escalate",
+		"script", "approve", "runbook",
 	}
 }
 
 // EvidenceNames lists what a step can save before it destroys it.
 func EvidenceNames() []string { return []string{"journal", "open-files", "log-tail", "processes"} }
-
-func (p *parser) steps(list []*yamlx.Node, n *yamlx.Node) {
-	if len(list) == 0 && n.Kind() == yamlx.List {
-		p.fail(n, RuleForm, "a runbook has at least one step")
-	}
-	if p.tooMany(n, "steps", len(list), MaxSteps); len(list) > MaxSteps {
-		return
-	}
-	ids := map[string]int{}
-	for _, s := range list {
-		step, ok := p.step(s)
-		if first := ids[step.ID]; step.ID != "" && first != 0 {
-			p.fail(at(s, "id"), RuleForm, "step id %q is already in line %d", step.ID, first)
-		}
-		ids[step.ID] = s.Line()
-		if ok {
-			p.rb.Steps = append(p.rb.Steps, step)
-		}
-	}
-}
 
 // step reads one step. What belongs to every step is read here, what belongs
 // to its action by the action's decoder.
@@ -62,6 +44,7 @@ func (p *parser) step(n *yamlx.Node) (Step, bool) {
 	for _, d := range p.o.Decoders {
 		names = append(names, d.Name())
 	}
+	names = append(names, stepWords()...)
 	later := slices.DeleteFunc(laterStepWords(), func(w string) bool { return slices.Contains(names, w) })
 	before := len(p.errs)
 	var raw rawStep
@@ -83,6 +66,8 @@ func (p *parser) step(n *yamlx.Node) (Step, bool) {
 	p.verify(&s, n, raw.Verify, d)
 	p.undo(&s, n, raw.Undo, d)
 	p.repeat(&s, raw.Repeat, d)
+	p.retry(&s, raw.Retry)
+	p.stepOutputs(&s, raw.Outputs)
 	return s, len(p.errs) == before
 }
 
@@ -133,6 +118,11 @@ func (p *parser) action(s *Step, n *yamlx.Node, names []string) (Decoded, bool) 
 		p.fail(part, RuleForm, "step %q does not say what to %s", s.ID, s.Action)
 		return Decoded{}, false
 	}
+	if slices.Contains(stepWords(), s.Action) {
+		d, ok := p.word(s, part)
+		s.With = d.With
+		return d, ok
+	}
 	safe := p.noShell(part, s.Action == actionRun)
 	decoder := p.o.Decoders[slices.Index(names, s.Action)]
 	var verbatim []string
@@ -147,7 +137,7 @@ func (p *parser) action(s *Step, n *yamlx.Node, names []string) (Decoded, bool) 
 		p.fail(part, RuleExpression, "%v", err)
 		return Decoded{}, false
 	}
-	d, err := decoder.Decode(part, &StepContext{StepID: s.ID, Env: env, Inputs: p.rb.Inputs})
+	d, err := decoder.Decode(part, &StepContext{StepID: s.ID, Env: env, Inputs: p.rb.Inputs, Each: p.each})
 	if err != nil {
 		p.foreign(part, RuleForm, err)
 		return Decoded{}, false
@@ -299,6 +289,12 @@ func (p *parser) verify(s *Step, step, n *yamlx.Node, d Decoded) {
 		Hold   time.Duration  `yaml:"hold"`
 	}
 	changes := s.Effect != Read
+	if s.Action == StepWait {
+		if n != nil {
+			p.fail(n, RuleForm, "wait has its condition under until, and no verify beside it")
+		}
+		return
+	}
 	if n == nil {
 		n = step
 	} else if !p.decode(n, &raw, words{later: []string{"for", "every", "during"}}) {
@@ -321,12 +317,7 @@ func (p *parser) verify(s *Step, step, n *yamlx.Node, d Decoded) {
 	if raw.Within != nil {
 		s.Verify.Within = *raw.Within
 	}
-	if s.Verify.Within <= 0 || s.Verify.Within > MaxDeadline {
-		p.fail(at(n, "within"), RuleBounded, "within is %s; it must be more than 0 and at most %s", s.Verify.Within, MaxDeadline)
-	}
-	if s.Verify.Hold < 0 || s.Verify.Hold > MaxDeadline {
-		p.fail(at(n, "hold"), RuleBounded, "hold is %s; it must not be negative and at most %s", s.Verify.Hold, MaxDeadline)
-	}
+	p.bounds(n, s.Verify)
 }
 
 func (p *parser) undo(s *Step, step, n *yamlx.Node, d Decoded) {

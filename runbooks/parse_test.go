@@ -83,6 +83,7 @@ func TestParseWhole(t *testing.T) {
 			},
 			{ID: "look", Action: "run", With: []string{"uptime"}, Effect: Read, Timeout: DefaultStepTimeout, Repeat: Repeat{Always: true}, Line: 29},
 		},
+		Flow:     []Block{{ID: "rotate", Line: 17}, {ID: "start", Line: 26, Step: 1}, {ID: "look", Line: 29, Step: 2}},
 		Autonomy: Auto, Escalate: Escalate{To: "web", Collect: []string{"journal"}, Say: "it did not help"},
 		Digest: got.Digest, Source: []byte(whole), File: "free.yaml",
 	}
@@ -158,7 +159,7 @@ func TestUnsupportedWordsAreNeverIgnored(t *testing.T) {
 			t.Errorf("step word %s: %v", word, err)
 		}
 	}
-	for _, word := range []string{"deadman", "foreach", "parallel", "waves", "windows"} {
+	for _, word := range []string{"deadman", "waves", "windows"} {
 		_, err := Parse("x.yaml", []byte(whole+"  "+word+": 3m\n"), testOptions())
 		if errs := yamlx.Errors(err); len(errs) != 1 || errs[0].Rule != RuleUnsupported {
 			t.Errorf("spec word %s: %v", word, err)

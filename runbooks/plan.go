@@ -98,6 +98,9 @@ type PlannedStep struct {
 	As        string        `json:"as,omitempty"`
 	Diff      string        `json:"diff"`           // what would change, unified-diff style; "" when nothing would
 	Noop      bool          `json:"noop,omitempty"` // the wanted state already holds
+	Phase     Phase         `json:"phase,omitempty"`
+	Each      string        `json:"each,omitempty"` // the element that it is about, as "unit = nginx.service"
+	When      string        `json:"when,omitempty"` // the condition that is decided on the way, because it reads what steps before it find out
 	Skipped   string        `json:"skipped,omitempty"`
 	Parts     []string      `json:"parts,omitempty"`   // a mark for each part of the change that may be left out at the run; at most MaxParts
 	Touches   []Touch       `json:"touches,omitempty"` // all that it may change
@@ -156,10 +159,14 @@ type StepResult struct {
 	StartedAt  time.Time         `json:"started_at"`
 	EndedAt    time.Time         `json:"ended_at"`
 	ExitCode   int               `json:"exit_code"`
+	Each       string            `json:"each,omitempty"`
+	Phase      Phase             `json:"phase,omitempty"`
 	Changed    string            `json:"changed,omitempty"` // what the action says it changed
 	Error      string            `json:"error,omitempty"`
 	Measured   []string          `json:"measured"` // the verification's readings, in words: "used 62 % < 85 %"
 	Transcript []Exchange        `json:"transcript"`
+	Outputs    map[string]any    `json:"outputs,omitempty"`   // what it found out
+	Attempts   int               `json:"attempts,omitempty"`  // how often it was tried
 	Preserved  map[string][]byte `json:"preserved,omitempty"` // evidence saved before the step, by name
 }
 

@@ -47,6 +47,13 @@ func renderPrecondition(b *strings.Builder, c Precondition) {
 
 func renderStep(b *strings.Builder, n int, s PlannedStep) {
 	fmt.Fprintf(b, "\n%d. %s (%s, %s)", n, oneLine(s.ID), oneLine(s.Action), oneLine(string(s.Effect)))
+	switch s.Phase {
+	case PhaseMain:
+	case PhaseOnFailure:
+		b.WriteString(", only when the run fails")
+	case PhaseAlways:
+		b.WriteString(", in any case")
+	}
 	switch {
 	case s.Skipped != "":
 		fmt.Fprintf(b, ": skipped, %s\n", oneLine(s.Skipped))
@@ -61,6 +68,8 @@ func renderStep(b *strings.Builder, n int, s PlannedStep) {
 			fmt.Fprintf(b, "   %-9s %s\n", name, oneLine(value))
 		}
 	}
+	row("for", s.Each)
+	row("when", s.When)
 	row("run", quoteArgv(s.Argv))
 	row("as", s.As)
 	row("touches", touched(s.Touches))

@@ -34,7 +34,10 @@ type Runbook struct {
 	Deadline    time.Duration
 	Probes      []ProbeUse
 	Require     []Requirement
-	Steps       []Step
+	Steps       []Step // all of them, in the order of the file
+	Flow        []Block
+	OnFailure   []Block
+	Always      []Block
 	Autonomy    Level
 	Escalate    Escalate
 	Digest      string // "sha256:" + hex of Source
@@ -91,7 +94,7 @@ type Step struct {
 	ID       string
 	If       string // expression; false skips the step, cannot tell refuses the run before any change, else stops it
 	Action   string // the name of the action: "run", "unit", "cleanup", ...
-	With     any    // what the action's own decoder made of its part; see Decoder
+	With     any    // what the action's own decoder made of its part; see Decoder. Of a word of the language its text
 	Effect   Effect
 	As       string
 	Timeout  time.Duration
@@ -100,6 +103,10 @@ type Step struct {
 	Verify   Verify
 	Undo     Undo
 	Repeat   Repeat
+	Retry    Retry
+	Outputs  []Output
+	Each     []Each // the foreach blocks around it, the outermost first
+	Phase    Phase
 	Line     int // in the file, for messages
 }
 

@@ -13,6 +13,9 @@ const (
 	VarEntity     = "entity"
 	VarTarget     = "target"
 	VarStep       = "step"
+	VarEach       = "each"
+	VarOutputs    = "outputs"
+	VarResult     = "result"
 )
 
 // Scope is a place in a runbook where expressions stand; it decides what they
@@ -26,7 +29,17 @@ const (
 	ScopeTemplate  Scope = "template"  // ${...} in actions, probes and locks: inputs, entity, target
 	ScopeCondition Scope = "condition" // require, if: inputs, hypothesis, entity, target, probes
 	ScopeOutcome   Scope = "outcome"   // verify, repeat: the same, and step
+	ScopeResult    Scope = "result"    // outputs[].from: inputs and the result of the step
 )
+
+// readable is what the expressions of a runbook may read, so far as it is read.
+type readable struct {
+	inputs  []Input
+	probes  []expr.Field
+	outputs []expr.Field // of the steps; conditions of steps read them
+	each    []Each       // of the foreach blocks around
+	result  []expr.Field // of the step
+}
 
 // ProbeSpecs tells what probes there are, without knowing them.
 type ProbeSpecs interface {
@@ -42,35 +55,80 @@ type ArgumentChecker interface {
 	CheckArgument(probe, input, value string) error
 }
 
-// Env returns the environment in which the expressions of a scope are
-// compiled, the same that Parse has checked them in.
-func (rb *Runbook) Env(scope Scope, specs ProbeSpecs) (*expr.Env, error) {
+// Env returns the environment in which the expressions of a scope are compiled
+// inside the foreach blocks of each, the same that Parse has checked them in.
+// That of ScopeResult is ResultEnv.
+func (rb *Runbook) Env(scope Scope, specs ProbeSpecs, each []Each) (*expr.Env, error) {
 	var probes []expr.Field
 	for _, use := range rb.Probes {
 		_, outputs, _ := specs.Fields(use.Probe)
 		probes = append(probes, expr.Field{Name: use.Name, Type: expr.Object, Elem: outputs})
 	}
-	return newEnv(scope, rb.Inputs, probes)
+	return newEnv(scope, readable{inputs: rb.Inputs, probes: probes, outputs: rb.OutputFields(), each: each})
 }
 
-func newEnv(scope Scope, inputs []Input, probes []expr.Field) (*expr.Env, error) {
-	return expr.NewEnv(scopeFields(scope, inputs, probes))
+// ResultEnv returns the environment for the outputs of a step.
+func (rb *Runbook) ResultEnv(s Step, specs ProbeSpecs) (*expr.Env, error) {
+	return newEnv(ScopeResult, readable{inputs: rb.Inputs, each: s.Each, result: resultFields(s, rb.Probes, specs)})
 }
 
-// scopeFields are the names that a scope declares.
-func scopeFields(scope Scope, inputs []Input, probes []expr.Field) []expr.Field {
+// resultFields are what a step's outputs read: of a reading what the probe gives,
+// else what the step's command printed.
+func resultFields(s Step, probes []ProbeUse, specs ProbeSpecs) []expr.Field {
+	if s.Action == StepProbe {
+		name, _ := s.With.(string)
+		for _, use := range probes {
+			if use.Name == name {
+				_, outputs, _ := specs.Fields(use.Probe)
+				return outputs
+			}
+		}
+	}
+	return []expr.Field{
+		{Name: "stdout", Type: expr.String, Doc: "what its command printed"},
+		{Name: "stderr", Type: expr.String, Doc: "what its command complained"},
+		{Name: "exit_code", Type: expr.Int, Doc: "exit status of its command"},
+		{Name: "json", Type: expr.Object, Doc: "what its command printed, read as a JSON object"},
+	}
+}
+
+// OutputFields returns the outputs of all steps as conditions read them.
+func (rb *Runbook) OutputFields() []expr.Field {
+	var fields []expr.Field
+	for _, s := range rb.Steps {
+		for _, o := range s.Outputs {
+			fields = append(fields, inputField(o.Name, o.Type, "output of step "+s.ID))
+		}
+	}
+	return fields
+}
+
+func newEnv(scope Scope, n readable) (*expr.Env, error) { return expr.NewEnv(n.fields(scope)) }
+
+// fields are the names that a scope declares. An object without fields would be
+// one with any, and is left out.
+func (n readable) fields(scope Scope) []expr.Field {
 	fields := []expr.Field{
 		{Name: VarEntity, Type: expr.Object, Doc: "the entity of the hypothesis or the person's choice", Elem: entity.Fields()},
 		{Name: VarTarget, Type: expr.Object, Doc: "the host that is acted on", Elem: targetFields()},
 	}
-	if len(inputs) > 0 { // an object without fields would be one with any
-		fields = append(fields, expr.Field{Name: VarInputs, Type: expr.Object, Doc: "the runbook's inputs", Elem: inputFields(inputs)})
+	if len(n.inputs) > 0 {
+		fields = append(fields, expr.Field{Name: VarInputs, Type: expr.Object, Doc: "the runbook's inputs", Elem: inputFields(n.inputs)})
+	}
+	if len(n.each) > 0 {
+		fields = append(fields, expr.Field{Name: VarEach, Type: expr.Object, Doc: "the elements of the foreach blocks around", Elem: eachFields(n.each)})
+	}
+	if scope == ScopeResult {
+		return append(fields, expr.Field{Name: VarResult, Type: expr.Object, Doc: "what the step gave", Elem: n.result})
 	}
 	if scope != ScopeTemplate {
 		fields = append(fields, expr.Field{Name: VarHypothesis, Type: expr.Object, Doc: "what is acted on", Elem: hypothesisFields()})
 	}
 	if scope == ScopeCondition || scope == ScopeOutcome {
-		fields = append(fields, probes...)
+		fields = append(fields, n.probes...)
+		if len(n.outputs) > 0 {
+			fields = append(fields, expr.Field{Name: VarOutputs, Type: expr.Object, Doc: "what the steps before found out", Elem: n.outputs})
+		}
 	}
 	if scope == ScopeOutcome {
 		fields = append(fields, expr.Field{Name: VarStep, Type: expr.Object, Doc: "the step itself", Elem: []expr.Field{
@@ -86,11 +144,23 @@ func (rb *Runbook) InputFields() []expr.Field { return inputFields(rb.Inputs) }
 func inputFields(inputs []Input) []expr.Field {
 	fields := make([]expr.Field, 0, len(inputs))
 	for _, in := range inputs {
-		field := expr.Field{Name: in.Name, Type: in.Type.exprType(), Doc: in.Description}
-		if in.Type == InputBytes {
-			field.Unit = expr.Bytes
-		}
-		fields = append(fields, field)
+		fields = append(fields, inputField(in.Name, in.Type, in.Description))
+	}
+	return fields
+}
+
+func inputField(name string, t InputType, doc string) expr.Field {
+	field := expr.Field{Name: name, Type: t.exprType(), Doc: doc}
+	if t == InputBytes {
+		field.Unit = expr.Bytes
+	}
+	return field
+}
+
+func eachFields(each []Each) []expr.Field {
+	fields := make([]expr.Field, 0, len(each))
+	for _, e := range each {
+		fields = append(fields, inputField(e.As, e.Type, "the element"))
 	}
 	return fields
 }

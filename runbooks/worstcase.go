@@ -14,19 +14,48 @@ func (s Step) Undoes() bool { return s.Undo.Own || len(s.Undo.Run) > 0 }
 // WorstCase is the longest that the step can take: saving evidence, acting,
 // waiting for the verification, and its hold. Undoing is not in it.
 func (s Step) WorstCase() time.Duration {
-	return time.Duration(len(s.Preserve))*PreserveTimeout + s.Timeout + s.Verify.Within + s.Verify.Hold
+	try := s.Timeout + s.Verify.Within + s.Verify.Hold
+	return time.Duration(len(s.Preserve))*PreserveTimeout + time.Duration(1+s.Retry.Count)*try + s.Retry.longest()
 }
 
 // WorstCase is the longest that a run can take: every step at its worst, the
-// last one refuted, and everything that can be undone undone. The loader
-// refuses a runbook whose worst case is longer than its deadline.
+// last one refuted, everything that can be undone undone, and then the steps of
+// on_failure and always. Of branches the longest counts, of a foreach the most
+// elements that it may have. The loader refuses a runbook whose worst case is
+// longer than its deadline.
 func (rb *Runbook) WorstCase() time.Duration {
+	return saturate(rb.longest(rb.Flow)) + saturate(rb.longest(rb.OnFailure)) + saturate(rb.longest(rb.Always))
+}
+
+// muchTooLong keeps sums and products of times that are far above any deadline
+// from running over.
+const muchTooLong = 1000 * MaxDeadline
+
+func saturate(d time.Duration) time.Duration { return min(d, muchTooLong) }
+
+func (rb *Runbook) longest(blocks []Block) time.Duration {
 	var total time.Duration
-	for _, s := range rb.Steps {
-		total += s.WorstCase()
-		if s.Undoes() {
-			total += s.Timeout
-		}
+	for _, b := range blocks {
+		total = saturate(total + rb.longestOf(b))
 	}
 	return total
+}
+
+func (rb *Runbook) longestOf(b Block) time.Duration {
+	switch {
+	case b.Step >= 0:
+		s := rb.Steps[b.Step]
+		if s.Undoes() {
+			return s.WorstCase() + s.Timeout
+		}
+		return s.WorstCase()
+	case b.Foreach != nil:
+		rounds := (b.Foreach.Max + b.Foreach.AtOnce - 1) / b.Foreach.AtOnce
+		return saturate(time.Duration(rounds) * min(rb.longest(b.Foreach.Blocks), muchTooLong/time.Duration(rounds)))
+	}
+	var most time.Duration
+	for _, branch := range append(append([]Branch{}, b.Choose...), b.Parallel...) {
+		most = max(most, rb.longest(branch.Blocks))
+	}
+	return most
 }

@@ -140,7 +140,7 @@ func (l *lab) rehearse() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "rehearse FAULT...", Short: "Inject faults one by one, wait for their alerts, and heal them again", Args: cobra.MinimumNArgs(1),
 		ValidArgsFunction: completeFaults,
-		Long: `Does with each fault what a benchmark needs of it: it takes, its alerts fire, healing ends both. With --from the files are
+		Long: `Does with each fault what a benchmark needs of it: it takes, its alerts fire, healing ends both and can be done twice. With --from the files are
 read from a folder, so that a new fault is tried without building anything.`,
 		Example: `  go run ./examples/lab rehearse disk-full-logs@app2
   go run ./examples/lab rehearse --from examples/lab/faults my-new-fault`,

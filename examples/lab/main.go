@@ -106,8 +106,12 @@ func (l *lab) up() *cobra.Command {
 		Example: `  go run ./examples/lab up           # a person approves what is to be changed
   go run ./examples/lab up --auto    # shipped runbooks may act by themselves`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if names, err := servers.Kept(l.cache); err != nil || len(names) > 0 {
-				return errors.Join(err, fmt.Errorf(`a lab is up (%s); "go run ./examples/lab down" ends it`, strings.Join(names, ", ")))
+			names, err := servers.Kept(l.cache)
+			if err != nil {
+				return err
+			}
+			if len(names) > 0 {
+				return fmt.Errorf(`a lab is up (%s); "go run ./examples/lab down" ends it`, strings.Join(names, ", "))
 			}
 			o, err := l.options(cmd)
 			if err != nil {
@@ -134,7 +138,10 @@ func (l *lab) down() *cobra.Command {
 		Use: "down", Short: "End the lab and leave nothing of it", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			names, err := servers.Kept(l.cache)
-			errs := []error{err}
+			if err != nil {
+				return err
+			}
+			var errs []error
 			for _, name := range names {
 				kept, err := servers.Attach(l.cache, name)
 				if err == nil {

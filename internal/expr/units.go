@@ -12,6 +12,9 @@ import (
 // maxNumberBytes bounds the text of a number: int64 has 19 digits.
 const maxNumberBytes = 30
 
+// ByteSize reads a number of bytes as the function bytesize does: "2GiB".
+func ByteSize(text string) (int64, error) { return byteSize(text) }
+
 // byteSize reads "2GiB" (1024 based) and "2GB" (1000 based, as vendors of disks
 // and networks count); a number alone is bytes. The B may be left out.
 func byteSize(s string) (int64, error) {

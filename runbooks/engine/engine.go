@@ -9,6 +9,8 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/secondline-ops/secondline/internal/entity"
@@ -131,6 +133,11 @@ type Outcome struct {
 	ExitCode int             `json:"exit_code"`
 	Changed  string          `json:"changed,omitempty"`
 	Saved    json.RawMessage `json:"saved,omitempty"` // for Verify
+
+	// What the step's outputs read: what its command printed, or the fields of a
+	// reading. They are not kept.
+	Stdout, Stderr []byte         `json:"-"`
+	Result         map[string]any `json:"-"`
 }
 
 // Reading is the answer to a question, with the sentence for people.
@@ -143,12 +150,28 @@ type Reading struct {
 // action returns the action of the name. A runbook was parsed with the
 // decoders of actions, so a missing one is a fault of this agent's build.
 func (d Deps) action(name string) (Action, error) {
+	if slices.Contains([]string{runbooks.StepWait, runbooks.StepNote, runbooks.StepEscalate, runbooks.StepProbe}, name) {
+		return word{name}, nil
+	}
 	for _, a := range d.Actions {
 		if a.Name() == name {
 			return a, nil
 		}
 	}
 	return nil, fault.New(fault.Invalid, "this agent has no action %q", name)
+}
+
+// serial returns the same, whose OnEvent is called by one at a time.
+func (d Deps) serial() Deps {
+	var mu sync.Mutex
+	if tell := d.OnEvent; tell != nil {
+		d.OnEvent = func(e Event) {
+			mu.Lock()
+			defer mu.Unlock()
+			tell(e)
+		}
+	}
+	return d
 }
 
 func (d Deps) event(e Event) {

@@ -22,6 +22,8 @@ type Env struct {
 	ManagedFiles []string        // patterns (path.Match) of files that configuration management owns
 	Budgets      []entity.Budget // what the target's owner has promised in the inventory, and which files may go for it
 	Now          func() time.Time
+
+	scope *scope // of the step, for the words of the language
 }
 
 // Read runs a command that changes nothing, as the step's user.

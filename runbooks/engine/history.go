@@ -10,26 +10,43 @@ import (
 // history is what the journal says of one step's last attempt.
 type history struct {
 	attempt int
+	touched bool // by an attempt before
 	intent  *intentRecord
 	outcome *outcomeRecord
 	verdict *verdictRecord
 	undoing bool
 	undo    *undoRecord
+	decided *decidedRecord
 }
 
-// recall reads a job's records: the plan that was begun, or nil, and what
-// became of its steps so far.
-func recall(records []Record) (*planRecord, map[string]*history, error) {
+// remembered is what a journal says of a run.
+type remembered struct {
+	plan  *planRecord // nil when the run has not begun
+	steps map[string]*history
+	left  *leftRecord
+}
+
+// recall reads a job's records: the plan that was begun, and what became of its
+// steps so far.
+func recall(records []Record) (remembered, error) {
 	var begun *planRecord
+	var left *leftRecord
 	steps := map[string]*history{}
 	for _, r := range records {
 		if r.Kind == RecordPlan {
 			if begun != nil {
-				return nil, nil, fault.New(fault.Internal, "the journal has two plans for one job")
+				return remembered{}, fault.New(fault.Internal, "the journal has two plans for one job")
 			}
 			begun = &planRecord{}
 			if err := json.Unmarshal(r.Data, begun); err != nil {
-				return nil, nil, fmt.Errorf("read the plan in the journal: %w", err)
+				return remembered{}, fmt.Errorf("read the plan in the journal: %w", err)
+			}
+			continue
+		}
+		if r.Kind == RecordLeft {
+			left = &leftRecord{}
+			if err := json.Unmarshal(r.Data, left); err != nil {
+				return remembered{}, fmt.Errorf("read in the journal how the run ended: %w", err)
 			}
 			continue
 		}
@@ -39,20 +56,21 @@ func recall(records []Record) (*planRecord, map[string]*history, error) {
 			steps[r.Step] = h
 		}
 		if err := h.note(r); err != nil {
-			return nil, nil, fmt.Errorf("read the %s of step %s in the journal: %w", r.Kind, r.Step, err)
+			return remembered{}, fmt.Errorf("read the %s of step %s in the journal: %w", r.Kind, r.Step, err)
 		}
 	}
 	if begun == nil && len(steps) > 0 {
-		return nil, nil, fault.New(fault.Internal, "the journal has steps of a job, but no plan")
+		return remembered{}, fault.New(fault.Internal, "the journal has steps of a job, but no plan")
 	}
-	return begun, steps, nil
+	return remembered{begun, steps, left}, nil
 }
 
 func (h *history) note(r Record) error {
 	switch r.Kind {
 	case RecordIntent:
 		evidence := h.intent
-		*h = history{attempt: r.Attempt, intent: &intentRecord{}}
+		touched := h.touched || h.outcome != nil && h.outcome.Touched
+		*h = history{attempt: r.Attempt, touched: touched, intent: &intentRecord{}}
 		if err := json.Unmarshal(r.Data, h.intent); err != nil {
 			return err
 		}
@@ -72,7 +90,10 @@ func (h *history) note(r Record) error {
 	case RecordUndoOutcome:
 		h.undo = &undoRecord{}
 		return json.Unmarshal(r.Data, h.undo)
-	case RecordPlan:
+	case RecordDecided:
+		h.decided = &decidedRecord{}
+		return json.Unmarshal(r.Data, h.decided)
+	case RecordPlan, RecordLeft:
 		return nil
 	}
 	return fault.New(fault.Internal, "no such record: %q", r.Kind)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/secondline-ops/secondline/internal/expr"
@@ -28,6 +29,8 @@ type prepared struct {
 	plan    runbooks.Plan
 	scope   *scope
 	changes []stepChange
+	scopes  map[string]*scope   // of the steps, by their ids in the plan
+	lists   map[string][]string // elements of each foreach, by its id
 }
 
 func prepare(ctx context.Context, r remote.Runner, b Binding, d Deps) (*prepared, error) {
@@ -40,7 +43,7 @@ func prepare(ctx context.Context, r remote.Runner, b Binding, d Deps) (*prepared
 		return nil, err
 	}
 	rb := b.Runbook
-	p := &prepared{scope: s, plan: runbooks.Plan{
+	p := &prepared{scope: s, scopes: map[string]*scope{}, lists: map[string][]string{}, plan: runbooks.Plan{
 		Runbook: rb.Name, Title: rb.Title, RunbookDigest: rb.Digest, Target: b.Target.ID, Inputs: shown,
 		Preconditions: []runbooks.Precondition{}, Steps: []runbooks.PlannedStep{}, Effect: runbooks.Read,
 		Autonomy: rb.Autonomy, WorstCase: rb.WorstCase(), MadeAt: d.Now(),
@@ -52,9 +55,9 @@ func prepare(ctx context.Context, r remote.Runner, b Binding, d Deps) (*prepared
 		return nil, err
 	}
 	p.require(ctx, rb.Require)
-	for _, step := range rb.Steps {
-		if err := p.step(ctx, step, d); err != nil {
-			return nil, fmt.Errorf("plan step %s: %w", step.ID, err)
+	for _, phase := range [][]runbooks.Block{rb.Flow, rb.OnFailure, rb.Always} {
+		if err := p.blocks(ctx, phase, place{scope: s}, d); err != nil {
+			return nil, err
 		}
 	}
 	p.plan.Digest = runbooks.DigestPlan(p.plan)
@@ -100,41 +103,52 @@ func (p *prepared) refuse(format string, args ...any) {
 	}
 }
 
-func (p *prepared) step(ctx context.Context, step runbooks.Step, d Deps) error {
+func (p *prepared) step(ctx context.Context, step runbooks.Step, here place, d Deps) error {
+	step.ID += here.suffix
 	planned := runbooks.PlannedStep{
-		ID: step.ID, Action: step.Action, Effect: step.Effect, As: step.As, Preserve: append([]string{}, step.Preserve...),
+		ID: step.ID, Phase: step.Phase, Each: here.each, When: here.when, Skipped: here.skipped, Action: step.Action, Effect: step.Effect, As: step.As, Preserve: append([]string{}, step.Preserve...),
 		Undo: "none", Timeout: step.Timeout, WorstCase: step.WorstCase(),
 	}
-	if step.If != "" {
-		switch got := p.scope.ask(ctx, step.If); got.Truth {
-		case expr.True:
-		case expr.False:
-			planned.Skipped = got.Text
-		case expr.CannotTell:
-			p.refuse("it cannot be told whether step %s applies (%s)", step.ID, got.Text)
-			planned.Skipped = got.Text
-		}
+	switch {
+	case planned.Skipped != "" || step.If == "":
+	case here.scope.readsOutputs(step.If):
+		planned.When = strings.TrimPrefix(planned.When+" && "+step.If, " && ")
+	default:
+		p.ask(ctx, step, here, &planned)
 	}
 	var change Change
 	if planned.Skipped == "" {
 		var err error
-		if change, err = p.change(ctx, step, d, &planned); err != nil {
-			return err
+		if change, err = p.change(ctx, step, here.scope, d, &planned); err != nil {
+			return fmt.Errorf("plan step %s: %w", step.ID, err)
 		}
 		planned.Effect = stronger(step.Effect, change.Effect)
 		p.plan.Effect = stronger(p.plan.Effect, planned.Effect)
 	}
 	p.plan.Steps = append(p.plan.Steps, planned)
-	p.changes = append(p.changes, stepChange{ID: step.ID, Skipped: planned.Skipped, Change: change})
+	p.changes = append(p.changes, stepChange{ID: step.ID, Skipped: planned.Skipped, NotTaken: here.skipped != "", Change: change})
+	p.scopes[step.ID] = here.scope
 	return nil
 }
 
-func (p *prepared) change(ctx context.Context, step runbooks.Step, d Deps, planned *runbooks.PlannedStep) (Change, error) {
+// ask plans whether a step applies.
+func (p *prepared) ask(ctx context.Context, step runbooks.Step, here place, planned *runbooks.PlannedStep) {
+	got := here.scope.ask(ctx, step.If)
+	if got.Truth == expr.True {
+		return
+	}
+	planned.Skipped = got.Text
+	if got.Truth == expr.CannotTell {
+		p.refuse("it cannot be told whether step %s applies (%s)", step.ID, got.Text)
+	}
+}
+
+func (p *prepared) change(ctx context.Context, step runbooks.Step, s *scope, d Deps, planned *runbooks.PlannedStep) (Change, error) {
 	action, err := d.action(step.Action)
 	if err != nil {
 		return Change{}, err
 	}
-	change, err := action.Plan(ctx, p.env(step, p.scope.runner, d))
+	change, err := action.Plan(ctx, s.env(step, s.runner, d))
 	if err != nil {
 		return Change{}, err
 	}
@@ -142,13 +156,13 @@ func (p *prepared) change(ctx context.Context, step runbooks.Step, d Deps, plann
 		return Change{}, fault.New(fault.TooLarge, "action %s would change %d parts at once, more than %d", step.Action, len(change.Parts), runbooks.MaxParts)
 	}
 	planned.Argv, planned.Diff, planned.Noop, planned.Parts = change.Argv, change.Diff, change.Noop, change.Parts
-	if planned.Touches, err = p.touches(ctx, step, change); err != nil {
+	if planned.Touches, err = s.touches(ctx, step, change); err != nil {
 		return Change{}, err
 	}
 	planned.Verify = verifyInWords(step.Verify, change, d.MaxHold)
 	switch undoer, own := action.(Undoer); {
 	case len(step.Undo.Run) > 0:
-		argv, err := p.scope.renderList(ctx, step.Undo.Run)
+		argv, err := s.renderList(ctx, step.Undo.Run)
 		if err != nil {
 			return Change{}, fmt.Errorf("undo: %w", err)
 		}
@@ -163,13 +177,13 @@ func (p *prepared) change(ctx context.Context, step runbooks.Step, d Deps, plann
 
 // touches is what the action says that it may change, and what the runbook says
 // of the rest.
-func (p *prepared) touches(ctx context.Context, step runbooks.Step, change Change) ([]runbooks.Touch, error) {
+func (s *scope) touches(ctx context.Context, step runbooks.Step, change Change) ([]runbooks.Touch, error) {
 	if change.Noop {
 		return nil, nil
 	}
 	all := slices.Clone(change.Touches)
 	for _, t := range step.Touches {
-		name, err := p.scope.render(ctx, t.Name)
+		name, err := s.render(ctx, t.Name)
 		if err != nil {
 			return nil, fmt.Errorf("touches: %w", err)
 		}
@@ -186,11 +200,11 @@ func (p *prepared) touches(ctx context.Context, step runbooks.Step, change Chang
 	return all, nil
 }
 
-func (p *prepared) env(step runbooks.Step, r remote.Runner, d Deps) *Env {
-	inputs, _ := p.scope.vars[runbooks.VarInputs].(map[string]any)
+func (s *scope) env(step runbooks.Step, r remote.Runner, d Deps) *Env {
+	inputs, _ := s.vars[runbooks.VarInputs].(map[string]any)
 	return &Env{
-		Runner: r, Step: step, Inputs: inputs, Vars: p.scope.templateVars(), Now: d.Now,
-		CleanupRoots: d.CleanupRoots, ManagedFiles: d.ManagedFiles, Budgets: p.scope.budgets,
+		Runner: r, Step: step, Inputs: inputs, Vars: s.templateVars(), Now: d.Now,
+		CleanupRoots: d.CleanupRoots, ManagedFiles: d.ManagedFiles, Budgets: s.budgets, scope: s,
 	}
 }
 

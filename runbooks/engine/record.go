@@ -20,7 +20,9 @@ type Journal interface {
 type RecordKind string
 
 // The kinds of records, in the order in which a run writes them. They are
-// those of agent/journal, by the same words.
+// those of agent/journal, by the same words. Decided is of a step that did not
+// act, and of a block; left is of a run whose steps of on_failure and always are
+// to follow.
 const (
 	RecordPlan        RecordKind = "plan"
 	RecordIntent      RecordKind = "intent"
@@ -28,6 +30,8 @@ const (
 	RecordVerified    RecordKind = "verified"
 	RecordUndoIntent  RecordKind = "undo_intent"
 	RecordUndoOutcome RecordKind = "undo_outcome"
+	RecordDecided     RecordKind = "decided"
+	RecordLeft        RecordKind = "left"
 )
 
 // Record is one entry of a job's journal.
@@ -43,16 +47,18 @@ type Record struct {
 // and exactly what each step will do, which may be less, so that a run that goes on after a crash does
 // nothing else.
 type planRecord struct {
-	Digest    string       `json:"digest"`
-	StartedAt time.Time    `json:"started_at"`
-	Steps     []stepChange `json:"steps"`
+	Digest    string              `json:"digest"`
+	StartedAt time.Time           `json:"started_at"`
+	Steps     []stepChange        `json:"steps"`
+	Lists     map[string][]string `json:"lists,omitempty"` // elements of each foreach
 }
 
 // stepChange is one step of a planRecord.
 type stepChange struct {
 	ID       string `json:"id"`
 	Skipped  string `json:"skipped,omitempty"`
-	Narrowed string `json:"narrowed,omitempty"` // in what it is narrower than approved, in words
+	NotTaken bool   `json:"not_taken,omitempty"` // its branch is not the one that was planned
+	Narrowed string `json:"narrowed,omitempty"`  // in what it is narrower than approved, in words
 	Change   Change `json:"change"`
 }
 
@@ -70,6 +76,7 @@ type outcomeRecord struct {
 	Known      bool                `json:"known"`   // false: it may or may not have happened
 	Touched    bool                `json:"touched"` // something may have been changed
 	Transcript []runbooks.Exchange `json:"transcript"`
+	Outputs    map[string]any      `json:"outputs,omitempty"`
 }
 
 // verdictRecord says what measuring gave.
@@ -77,6 +84,20 @@ type verdictRecord struct {
 	Verified bool     `json:"verified"`
 	Measured []string `json:"measured"`
 	Why      string   `json:"why,omitempty"`
+}
+
+// decidedRecord says what was decided: that a step is skipped, what measuring
+// gave of one that had nothing to change, or which branch a block takes.
+type decidedRecord struct {
+	Skipped string         `json:"skipped,omitempty"`
+	Verdict *verdictRecord `json:"verdict,omitempty"`
+	Branch  int            `json:"branch,omitempty"` // from 1; 0 is none
+}
+
+// leftRecord says how the run ended, before what follows in any case.
+type leftRecord struct {
+	Status runbooks.RunStatus `json:"status"`
+	Why    string             `json:"why"`
 }
 
 // undoRecord says whether the step was taken back.

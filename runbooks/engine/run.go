@@ -3,9 +3,10 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
-	"time"
+	"sync"
 
 	"github.com/secondline-ops/secondline/internal/fault"
 	"github.com/secondline-ops/secondline/internal/remote"
@@ -37,15 +38,15 @@ func Resume(ctx context.Context, r remote.Runner, b Binding, approved Approved, 
 	if err != nil {
 		return runbooks.RunResult{}, fmt.Errorf("read the journal: %w", err)
 	}
-	begun, past, err := recall(records)
+	known, err := recall(records)
 	if err != nil {
 		return runbooks.RunResult{}, err
 	}
-	if begun == nil {
+	if known.plan == nil {
 		return begin(ctx, r, b, approved, d)
 	}
-	if begun.Digest != approved.Digest {
-		return runbooks.RunResult{}, fault.New(fault.Conflict, "the run was begun with another plan, %s", begun.Digest)
+	if known.plan.Digest != approved.Digest {
+		return runbooks.RunResult{}, fault.New(fault.Conflict, "the run was begun with another plan, %s", known.plan.Digest)
 	}
 	values, _, err := runbooks.BindInputs(b.Runbook, b.Given, b.vars())
 	if err != nil {
@@ -55,12 +56,11 @@ func Resume(ctx context.Context, r remote.Runner, b Binding, approved Approved, 
 	if err != nil {
 		return runbooks.RunResult{}, err
 	}
-	x, err := newRun(r, b, d, &prepared{scope: s, changes: begun.Steps, plan: runbooks.Plan{Digest: begun.Digest}})
+	x, err := newRun(r, b, d, s, known)
 	if err != nil {
 		return runbooks.RunResult{}, err
 	}
-	x.restore(past)
-	return x.carryOut(ctx, begun.StartedAt)
+	return x.carryOut(ctx)
 }
 
 // begin plans, compares and starts.
@@ -88,58 +88,76 @@ func begin(ctx context.Context, r remote.Runner, b Binding, approved Approved, d
 	case ctx.Err() != nil:
 		return ended(runbooks.RunCancelled, "it was stopped before it began")
 	}
-	x, err := newRun(r, b, d, p)
+	record := planRecord{Digest: approved.Digest, StartedAt: now, Steps: p.changes, Lists: p.lists}
+	x, err := newRun(r, b, d, p.scope, remembered{plan: &record})
 	if err != nil {
 		return ended(runbooks.RunFailed, err.Error())
 	}
-	record := planRecord{Digest: approved.Digest, StartedAt: now, Steps: p.changes}
 	if err := x.append(ctx, "", 0, RecordPlan, record); err != nil {
 		res, _ := ended(runbooks.RunFailed, "the journal could not be written, so nothing was begun")
 		return res, err
 	}
-	return x.carryOut(ctx, now)
+	return x.carryOut(ctx)
 }
+
+// ErrSuspended is the cause of a context whose run is not to end, but to be
+// resumed later from its journal: nothing is begun any more, and what follows a
+// run in any case does not follow yet.
+var ErrSuspended = errors.New("the run is suspended")
 
 // run is one run on its way.
 type run struct {
-	runner remote.Runner
-	b      Binding
-	d      Deps
-	p      *prepared
-	steps  []*stepRun
+	runner  remote.Runner
+	b       Binding
+	d       Deps
+	plan    planRecord
+	changes map[string]stepChange
+	lists   map[string][]string
+	left    *leftRecord
 
-	deadline time.Time // no step starts after it; a verification is bounded by itself
+	main, onFailure, always sequence
+	steps                   []*stepRun // all of them, in the order of the plan
+	room                    *room      // for transcripts
+
+	mu    sync.Mutex // guards below
+	worst ending
+	why   string // of worst
 }
 
-func newRun(r remote.Runner, b Binding, d Deps, p *prepared) (*run, error) {
-	x := &run{runner: r, b: b, d: d, p: p}
-	for _, step := range b.Runbook.Steps {
-		at := slices.IndexFunc(p.changes, func(c stepChange) bool { return c.ID == step.ID })
-		if at < 0 {
-			return nil, fault.New(fault.Internal, "the journal does not know step %s", step.ID)
-		}
-		action, err := d.action(step.Action)
-		if err != nil {
+// newRun puts every step where the journal has left it.
+func newRun(r remote.Runner, b Binding, d Deps, s *scope, known remembered) (*run, error) {
+	x := &run{
+		runner: r, b: b, d: d.serial(), plan: *known.plan, changes: map[string]stepChange{}, lists: known.plan.Lists, left: known.left,
+		worst: goOn, room: newRoom(),
+	}
+	for _, c := range known.plan.Steps {
+		x.changes[c.ID] = c
+	}
+	var err error
+	for blocks, into := range map[*[]runbooks.Block]*sequence{
+		&b.Runbook.Flow: &x.main, &b.Runbook.OnFailure: &x.onFailure, &b.Runbook.Always: &x.always,
+	} {
+		if *into, err = x.grow(*blocks, place{scope: s}, known.steps); err != nil {
 			return nil, err
 		}
-		x.steps = append(x.steps, newStepRun(x, step, action, p.changes[at]))
 	}
+	order := map[string]int{}
+	for i, c := range known.plan.Steps {
+		order[c.ID] = i
+	}
+	slices.SortFunc(x.steps, func(a, b *stepRun) int { return order[a.step.ID] - order[b.step.ID] })
 	return x, nil
 }
 
-// restore puts every step where the journal has left it. One that left no
-// trace although a later one did had nothing to do, and is not asked again: its
-// turn is over.
-func (x *run) restore(past map[string]*history) {
-	later := false
-	for _, s := range slices.Backward(x.steps) {
-		h := past[s.step.ID]
-		if h == nil && later {
-			s.skip = "it had nothing to do when it was its turn"
-		}
-		later = later || h != nil
-		s.restore(h)
+// fail notes how and why the run does not go on. What is graver counts, and of
+// the same the first.
+func (x *run) fail(end ending, why string) ending {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if end.graver(x.worst) {
+		x.worst, x.why = end, why
 	}
+	return end
 }
 
 // append records something of a step. Cancelling the run must not tear its
@@ -161,43 +179,95 @@ type ending string
 
 // The endings of a step.
 const (
-	goOn    ending = "go_on"   // verified or skipped
-	refused ending = "refused" // it must not act
-	refuted ending = "refuted" // it did not do what it should
-	stopped ending = "stopped" // somebody ended the run
-	late    ending = "late"    // the run has no time left for it
-	unknown ending = "unknown" // whether it acted cannot be told
+	goOn       ending = "go_on"       // verified or skipped
+	refused    ending = "refused"     // it must not act
+	refuted    ending = "refuted"     // it did not do what it should
+	stopped    ending = "stopped"     // somebody ended the run
+	late       ending = "late"        // the run has no time left for it
+	unknown    ending = "unknown"     // whether it acted cannot be told
+	handedOver ending = "handed_over" // the runbook ends here, for a person to go on
 )
 
-// carryOut goes through the steps until one of them ends the run.
-func (x *run) carryOut(ctx context.Context, startedAt time.Time) (runbooks.RunResult, error) {
-	x.deadline = startedAt.Add(x.b.Runbook.Deadline)
-	for i, s := range x.steps {
-		end, err := s.advance(ctx)
-		if err != nil {
-			return x.result(x.statusAfterJournal(), startedAt, err.Error()), err
+// carryOut goes through the steps until one of them ends the run, and then does
+// what follows in any case.
+func (x *run) carryOut(ctx context.Context) (runbooks.RunResult, error) {
+	follows := len(x.onFailure)+len(x.always) > 0
+	if x.left == nil {
+		status, why, err := x.carryMain(ctx)
+		switch {
+		case err != nil:
+			return x.result(status, why), err
+		case !follows:
+			return x.result(status, why), nil
+		case errors.Is(context.Cause(ctx), ErrSuspended) && status != runbooks.RunVerified:
+			return x.result(runbooks.RunRunning, why), nil
 		}
-		if end == goOn {
-			continue
+		x.left = &leftRecord{status, why}
+		if err := x.append(ctx, "", 0, RecordLeft, x.left); err != nil {
+			return x.result(status, why), err
 		}
-		status, err := x.leave(ctx, end, i)
-		return x.result(status, startedAt, s.why), err
 	}
-	return x.result(runbooks.RunVerified, startedAt, x.reservations()), nil
+	if errors.Is(context.Cause(ctx), ErrSuspended) {
+		return x.result(runbooks.RunRunning, x.left.Why), nil
+	}
+	return x.follow(context.WithoutCancel(ctx))
 }
 
-// leave ends a run at its step i. What was refuted is taken back with all that
-// came before it, and so is half a cure that ran out of time; when somebody
-// stops the run, what was measured true stays.
-func (x *run) leave(ctx context.Context, end ending, i int) (runbooks.RunStatus, error) {
+func (x *run) carryMain(ctx context.Context) (runbooks.RunStatus, string, error) {
+	end, err := x.main.carry(ctx)
+	if err != nil {
+		return x.statusAfterJournal(), err.Error(), err
+	}
+	if end == goOn {
+		return runbooks.RunVerified, x.reservations(), nil
+	}
+	status, err := x.leave(ctx, end)
+	return status, x.why, err
+}
+
+// follow carries out on_failure and always. They do not change how the run
+// ended, unless it is not known what they did.
+func (x *run) follow(ctx context.Context) (runbooks.RunResult, error) {
+	status, why := x.left.Status, x.left.Why
+	for _, phase := range []struct {
+		name  runbooks.Phase
+		nodes sequence
+	}{{runbooks.PhaseOnFailure, x.onFailure}, {runbooks.PhaseAlways, x.always}} {
+		if phase.name == runbooks.PhaseOnFailure && status == runbooks.RunVerified {
+			continue
+		}
+		x.worst, x.why = goOn, ""
+		end, err := phase.nodes.carry(ctx)
+		switch {
+		case err != nil:
+			return x.result(runbooks.RunUnknown, err.Error()), err
+		case end == unknown:
+			status = runbooks.RunUnknown
+		}
+		if end != goOn {
+			why += fmt.Sprintf("; %s: %s", phase.name, x.why)
+		}
+	}
+	return x.result(status, why), nil
+}
+
+// leave ends a run at a step. What was refuted is taken back with all that came
+// before it, and so is half a cure that ran out of time; when somebody stops the
+// run, or the runbook hands it over, what was measured true stays.
+func (x *run) leave(ctx context.Context, end ending) (runbooks.RunStatus, error) {
 	switch end {
 	case unknown:
 		return runbooks.RunUnknown, nil
 	case stopped:
 		return runbooks.RunCancelled, nil
+	case handedOver:
+		if len(x.changed()) > 0 {
+			return runbooks.RunRefuted, nil
+		}
+		return runbooks.RunFailed, nil
 	case goOn, refused, refuted, late:
 	}
-	status, err := x.takeBack(context.WithoutCancel(ctx), i)
+	status, err := x.takeBack(context.WithoutCancel(ctx))
 	switch {
 	case err != nil:
 		return status, err
@@ -209,15 +279,22 @@ func (x *run) leave(ctx context.Context, end ending, i int) (runbooks.RunStatus,
 	return status, nil
 }
 
-// takeBack undoes step last and, in reverse, those before it.
-func (x *run) takeBack(ctx context.Context, last int) (runbooks.RunStatus, error) {
-	changed, left := false, false
-	for i := last; i >= 0; i-- {
-		s := x.steps[i]
-		if !s.changedSomething() {
-			continue
+// changed returns the steps that may have changed something, the last first.
+func (x *run) changed() []*stepRun {
+	out := []*stepRun{}
+	for _, s := range slices.Backward(x.steps) {
+		if s.step.Phase == runbooks.PhaseMain && s.changedSomething() {
+			out = append(out, s)
 		}
-		changed = true
+	}
+	slices.SortStableFunc(out, func(a, b *stepRun) int { return b.result.StartedAt.Compare(a.result.StartedAt) })
+	return out
+}
+
+// takeBack undoes what was changed, the last first.
+func (x *run) takeBack(ctx context.Context) (runbooks.RunStatus, error) {
+	left, all := false, x.changed()
+	for _, s := range all {
 		if err := s.undo(ctx); err != nil {
 			return runbooks.RunUnknown, err
 		}
@@ -233,7 +310,7 @@ func (x *run) takeBack(ctx context.Context, last int) (runbooks.RunStatus, error
 	switch {
 	case left:
 		return runbooks.RunRefuted, nil
-	case changed:
+	case len(all) > 0:
 		return runbooks.RunUndone, nil
 	}
 	return runbooks.RunFailed, nil
@@ -250,21 +327,21 @@ func (x *run) statusAfterJournal() runbooks.RunStatus {
 // reservations says what a verified run has not shown as the runbook wants it.
 func (x *run) reservations() string {
 	for _, s := range x.steps {
-		if s.why != "" {
-			return s.why
+		if s.reservation != "" {
+			return s.reservation
 		}
 	}
 	return "every step was verified"
 }
 
-func (x *run) result(status runbooks.RunStatus, startedAt time.Time, why string) runbooks.RunResult {
+func (x *run) result(status runbooks.RunStatus, why string) runbooks.RunResult {
 	for _, s := range x.steps {
 		if s.narrow != "" {
 			why += fmt.Sprintf("; narrower than approved: step %s %s", s.step.ID, s.narrow)
 		}
 	}
 	res := runbooks.RunResult{
-		PlanDigest: x.p.plan.Digest, Status: status, Why: why, Steps: []runbooks.StepResult{}, StartedAt: startedAt, EndedAt: x.d.Now(),
+		PlanDigest: x.plan.Digest, Status: status, Why: why, Steps: []runbooks.StepResult{}, StartedAt: x.plan.StartedAt, EndedAt: x.d.Now(),
 	}
 	for _, s := range x.steps {
 		res.Steps = append(res.Steps, s.result)

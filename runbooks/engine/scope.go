@@ -7,10 +7,12 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/secondline-ops/secondline/internal/entity"
 	"github.com/secondline-ops/secondline/internal/expr"
+	"github.com/secondline-ops/secondline/internal/fault"
 	"github.com/secondline-ops/secondline/internal/remote"
 	"github.com/secondline-ops/secondline/runbooks"
 )
@@ -22,41 +24,154 @@ type scope struct {
 	runner remote.Runner
 	probes ProbeReader
 	specs  runbooks.ProbeSpecs
-	vars   map[string]any // inputs, hypothesis, entity, target
+	vars   map[string]any // inputs, hypothesis, entity, target, each
 
 	budgets []entity.Budget // of the target
 
-	conditions, outcomes, templates *expr.Env
+	each   []runbooks.Each // the foreach blocks around
+	envs   environments    // for them
+	shared *shared
+}
+
+// environments are those of the scopes of one place in the flow.
+type environments map[runbooks.Scope]*expr.Env
+
+// shared is what all places of a run have together. It is safe for concurrent
+// use.
+type shared struct {
+	mu       sync.Mutex // guards below
+	envs     map[string]environments
+	programs map[compiled]*expr.Program
+	outputs  map[string]any // of the steps that have given some
+}
+
+// compiled is an expression in an environment.
+type compiled struct {
+	env  *expr.Env
+	text string
+	want expr.Type
+}
+
+// environments returns those of a place, made once for the names of its elements.
+func (sh *shared) environments(rb *runbooks.Runbook, specs runbooks.ProbeSpecs, each []runbooks.Each) (environments, error) {
+	key := fmt.Sprint(each)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if envs, ok := sh.envs[key]; ok {
+		return envs, nil
+	}
+	envs := environments{}
+	for _, kind := range []runbooks.Scope{runbooks.ScopeCondition, runbooks.ScopeOutcome, runbooks.ScopeTemplate} {
+		env, err := rb.Env(kind, specs, each)
+		if err != nil {
+			return nil, fmt.Errorf("declare the names of runbook %s: %w", rb.Name, err)
+		}
+		envs[kind] = env
+	}
+	sh.envs[key] = envs
+	return envs, nil
+}
+
+// compile compiles an expression once for all places and times.
+func (sh *shared) compile(env *expr.Env, text string, want expr.Type) (*expr.Program, error) {
+	key := compiled{env, text, want}
+	sh.mu.Lock()
+	program, ok := sh.programs[key]
+	sh.mu.Unlock()
+	if ok {
+		return program, nil
+	}
+	program, err := env.Compile(text, want)
+	if err != nil {
+		return nil, err
+	}
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	sh.programs[key] = program
+	return program, nil
+}
+
+// give remembers what a step has found out.
+func (sh *shared) give(outputs map[string]any) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	maps.Copy(sh.outputs, outputs)
+}
+
+// found returns the outputs of all steps, Unknown where there is none so far.
+func (sh *shared) found(fields []expr.Field) map[string]any {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	out := make(map[string]any, len(fields))
+	for _, f := range fields {
+		v, ok := sh.outputs[f.Name]
+		if !ok {
+			v = expr.Unknown{Why: f.Doc + ", which has not given it"}
+		}
+		out[f.Name] = v
+	}
+	return out
 }
 
 func newScope(r remote.Runner, b Binding, d Deps, inputs map[string]any) (*scope, error) {
-	s := &scope{rb: b.Runbook, runner: r, probes: d.Probes, specs: d.Specs, vars: b.vars(), budgets: b.Target.Budgets}
-	s.vars[runbooks.VarInputs] = inputs
-	for kind, env := range map[runbooks.Scope]**expr.Env{
-		runbooks.ScopeCondition: &s.conditions, runbooks.ScopeOutcome: &s.outcomes, runbooks.ScopeTemplate: &s.templates,
-	} {
-		var err error
-		if *env, err = b.Runbook.Env(kind, d.Specs); err != nil {
-			return nil, fmt.Errorf("declare the names of runbook %s: %w", b.Runbook.Name, err)
-		}
+	s := &scope{
+		rb: b.Runbook, runner: r, probes: d.Probes, specs: d.Specs, vars: b.vars(), budgets: b.Target.Budgets,
+		shared: &shared{envs: map[string]environments{}, programs: map[compiled]*expr.Program{}, outputs: map[string]any{}},
 	}
-	return s, nil
+	s.vars[runbooks.VarInputs] = inputs
+	var err error
+	s.envs, err = s.shared.environments(s.rb, s.specs, nil)
+	return s, err
 }
 
 // ask answers a condition: require, if.
 func (s *scope) ask(ctx context.Context, that string) Reading {
-	return s.answer(ctx, s.conditions, that, s.vars)
+	return s.answer(ctx, runbooks.ScopeCondition, that, s.vars)
+}
+
+// readsOutputs reports whether a condition depends on what steps find out.
+func (s *scope) readsOutputs(that string) bool {
+	program, err := s.shared.compile(s.envs[runbooks.ScopeCondition], that, expr.Bool)
+	return err == nil && slices.Contains(program.Vars(), runbooks.VarOutputs)
+}
+
+// value evaluates an expression of a condition's scope that gives something else
+// than a truth.
+func (s *scope) value(ctx context.Context, text string, want expr.Type) (any, error) {
+	program, err := s.shared.compile(s.envs[runbooks.ScopeCondition], text, want)
+	if err != nil {
+		return nil, err
+	}
+	vars := maps.Clone(s.vars)
+	s.readProbes(ctx, program.Vars(), vars)
+	return program.Eval(ctx, vars)
+}
+
+// result evaluates the outputs of a step.
+func (s *scope) result(ctx context.Context, step runbooks.Step, result map[string]any) map[string]any {
+	out := map[string]any{}
+	env, err := s.rb.ResultEnv(step, s.specs)
+	vars := s.templateVars()
+	vars[runbooks.VarResult] = result
+	for _, o := range step.Outputs {
+		if err != nil {
+			out[o.Name] = expr.Unknown{Why: err.Error()}
+			continue
+		}
+		out[o.Name] = o.Value(ctx, env, vars)
+	}
+	return out
 }
 
 // askOfStep answers an expression that may read the step: verify, repeat.
 func (s *scope) askOfStep(ctx context.Context, that string, startedAt time.Time) Reading {
 	vars := maps.Clone(s.vars)
 	vars[runbooks.VarStep] = map[string]any{"started_at": startedAt}
-	return s.answer(ctx, s.outcomes, that, vars)
+	return s.answer(ctx, runbooks.ScopeOutcome, that, vars)
 }
 
-func (s *scope) answer(ctx context.Context, env *expr.Env, that string, vars map[string]any) Reading {
-	program, err := env.Compile(that, expr.Bool)
+func (s *scope) answer(ctx context.Context, kind runbooks.Scope, that string, vars map[string]any) Reading {
+	program, err := s.shared.compile(s.envs[kind], that, expr.Bool)
 	if err != nil {
 		return Unknown(fmt.Sprintf("%s: %v", that, err)) // Parse has compiled it, so the probes have changed since
 	}
@@ -66,17 +181,17 @@ func (s *scope) answer(ctx context.Context, env *expr.Env, that string, vars map
 	return s.describe(that, truth, why, vars)
 }
 
-// readProbes puts a fresh reading of each named probe into vars.
+// readProbes puts what was found out, and a fresh reading of each named probe,
+// into vars.
 func (s *scope) readProbes(ctx context.Context, names []string, vars map[string]any) {
+	if slices.Contains(names, runbooks.VarOutputs) {
+		vars[runbooks.VarOutputs] = s.shared.found(s.rb.OutputFields())
+	}
 	for _, use := range s.rb.Probes {
 		if !slices.Contains(names, use.Name) {
 			continue
 		}
-		args, err := use.Args(ctx, s.templates, s.templateVars())
-		var value map[string]any
-		if err == nil {
-			value, err = s.probes.Read(ctx, s.runner, use.Probe, args)
-		}
+		value, err := s.readProbe(ctx, use)
 		if err != nil {
 			vars[use.Name] = expr.Unknown{Why: err.Error()}
 			continue
@@ -85,9 +200,27 @@ func (s *scope) readProbes(ctx context.Context, names []string, vars map[string]
 	}
 }
 
+func (s *scope) readProbe(ctx context.Context, use runbooks.ProbeUse) (map[string]any, error) {
+	args, err := use.Args(ctx, s.envs[runbooks.ScopeTemplate], s.templateVars())
+	if err != nil {
+		return nil, err
+	}
+	return s.probes.Read(ctx, s.runner, use.Probe, args)
+}
+
+// probe reads the probe of a local name.
+func (s *scope) probe(ctx context.Context, name string) (map[string]any, error) {
+	for _, use := range s.rb.Probes {
+		if use.Name == name {
+			return s.readProbe(ctx, use)
+		}
+	}
+	return nil, fault.New(fault.Internal, "the runbook has no probe %q", name)
+}
+
 // render fills in a template.
 func (s *scope) render(ctx context.Context, text string) (string, error) {
-	t, err := s.templates.CompileTemplate(text)
+	t, err := s.envs[runbooks.ScopeTemplate].CompileTemplate(text)
 	if err != nil {
 		return "", err
 	}
@@ -105,7 +238,7 @@ func (s *scope) templateVars() map[string]any {
 // renderList fills in a list of templates. One element gives one element,
 // whatever the values hold; only a list input that stands alone gives several.
 func (s *scope) renderList(ctx context.Context, list []string) ([]string, error) {
-	return renderList(ctx, s.templates, list, s.templateVars())
+	return renderList(ctx, s.envs[runbooks.ScopeTemplate], list, s.templateVars())
 }
 
 func renderList(ctx context.Context, env *expr.Env, list []string, vars map[string]any) ([]string, error) {

@@ -27,7 +27,7 @@ func (w slowWitness) DidItHappen(context.Context, *Env, Change, time.Time) Readi
 
 func looking(w slowWitness) *stepRun {
 	return &stepRun{
-		run: &run{d: Deps{Now: time.Now}, p: &prepared{scope: &scope{}}}, action: w,
+		run: &run{d: Deps{Now: time.Now}}, scope: &scope{}, action: w,
 		step:   runbooks.Step{ID: "s", Timeout: time.Minute, Effect: runbooks.Write},
 		result: runbooks.StepResult{StartedAt: time.Now()},
 	}

@@ -2,7 +2,9 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/secondline-ops/secondline/internal/expr"
@@ -17,17 +19,21 @@ type stepRun struct {
 	step   runbooks.Step
 	action Action
 	change Change
-	skip   string
-	narrow string // in what it is narrower than approved
-	past   history
-	result runbooks.StepResult
-	why    string // the run ends here, or is verified with a reservation
-	acted  bool   // something may have been changed
+	scope  *scope
+
+	skip        string
+	notTaken    bool   // its branch is not the one that was planned
+	narrow      string // in what it is narrower than approved
+	past        history
+	result      runbooks.StepResult
+	reservation string // it is verified, but not as the runbook wants it
+	acted       bool   // something may have been changed
+	earlier     bool   // by a try before this one
 }
 
-func newStepRun(x *run, step runbooks.Step, action Action, c stepChange) *stepRun {
-	return &stepRun{run: x, step: step, action: action, change: c.Change, skip: c.Skipped, narrow: c.Narrowed, result: runbooks.StepResult{
-		ID: step.ID, Action: step.Action, Effect: stronger(step.Effect, c.Change.Effect), Status: runbooks.StepPlanned,
+func newStepRun(x *run, step runbooks.Step, action Action, c stepChange, at place) *stepRun {
+	return &stepRun{run: x, step: step, action: action, scope: at.scope, change: c.Change, skip: c.Skipped, notTaken: c.NotTaken, narrow: c.Narrowed, result: runbooks.StepResult{
+		ID: step.ID, Each: at.each, Phase: step.Phase, Action: step.Action, Effect: stronger(step.Effect, c.Change.Effect), Status: runbooks.StepPlanned,
 		Measured: []string{}, Transcript: []runbooks.Exchange{},
 	}}
 }
@@ -40,7 +46,7 @@ func (s *stepRun) restore(past *history) {
 	if past == nil {
 		return
 	}
-	s.past = *past
+	s.past, s.earlier = *past, past.touched
 	if in := past.intent; in != nil {
 		s.enter(runbooks.StepIntent, "")
 		s.acted = true
@@ -55,16 +61,37 @@ func (s *stepRun) restore(past *history) {
 	if past.undo != nil {
 		s.takeUndo(*past.undo)
 	}
+	switch d := past.decided; {
+	case d == nil:
+	case d.Verdict != nil:
+		s.takeVerdict(*d.Verdict)
+		s.past.verdict = d.Verdict
+	default:
+		s.enter(runbooks.StepSkipped, d.Skipped)
+	}
 }
 
-// advance brings the step to its end, from wherever it is. An error is one of
-// the journal's.
+func (s *stepRun) each(do func(*stepRun)) { do(s) }
+
+// carry implements node. A step that hands the run over ends it.
+func (s *stepRun) carry(ctx context.Context) (ending, error) {
+	end, err := s.advance(ctx)
+	if err == nil && end == goOn && s.step.Action == runbooks.StepEscalate && s.result.Status == runbooks.StepVerified {
+		return s.run.fail(handedOver, fmt.Sprintf("handed over by step %s: %s", s.step.ID, s.result.Changed)), nil
+	}
+	return end, err
+}
+
+// advance brings the step to its end, from wherever it is.
 func (s *stepRun) advance(ctx context.Context) (ending, error) {
 	switch {
-	case s.past.undoing || s.past.verdict != nil && !s.past.verdict.Verified:
-		s.why = fmt.Sprintf("step %s was refuted before the agent was interrupted", s.step.ID)
-		return refuted, nil
+	case s.past.undoing:
+		return s.run.fail(refuted, fmt.Sprintf("step %s was refuted before the agent was interrupted", s.step.ID)), nil
+	case s.past.verdict != nil && !s.past.verdict.Verified:
+		return s.refuted(ctx, "before the agent was interrupted: "+s.past.verdict.Why)
 	case s.past.verdict != nil:
+		return goOn, nil
+	case s.past.decided != nil:
 		return goOn, nil
 	case s.past.intent == nil:
 		return s.fromTheStart(ctx)
@@ -76,18 +103,16 @@ func (s *stepRun) advance(ctx context.Context) (ending, error) {
 
 func (s *stepRun) fromTheStart(ctx context.Context) (ending, error) {
 	if s.skip != "" {
-		s.enter(runbooks.StepSkipped, s.skip)
-		return goOn, nil
+		return s.skipped(ctx, s.skip)
 	}
 	if end := s.mayStart(ctx); end != goOn {
 		return end, nil
 	}
 	if s.step.If != "" {
-		switch got := s.run.p.scope.ask(ctx, s.step.If); got.Truth {
+		switch got := s.scope.ask(ctx, s.step.If); got.Truth {
 		case expr.True:
 		case expr.False:
-			s.enter(runbooks.StepSkipped, got.Text)
-			return goOn, nil
+			return s.skipped(ctx, got.Text)
 		case expr.CannotTell:
 			return s.refuse("it cannot be told whether the step applies: %s", got.Text), nil
 		}
@@ -107,23 +132,29 @@ func (s *stepRun) fromTheStart(ctx context.Context) (ending, error) {
 	return s.act(ctx, 1)
 }
 
-// mayStart reports whether the run lets the step act now.
+// skipped writes down that the step's turn is over, so that nobody asks again
+// whether it applies when what follows has changed the answer.
+func (s *stepRun) skipped(ctx context.Context, why string) (ending, error) {
+	s.enter(runbooks.StepSkipped, why)
+	return goOn, s.run.append(ctx, s.step.ID, 0, RecordDecided, decidedRecord{Skipped: why})
+}
+
+// mayStart reports whether the run lets the step act now. What follows a run in
+// any case has no deadline but its own time-outs.
 func (s *stepRun) mayStart(ctx context.Context) ending {
+	deadline := s.run.plan.StartedAt.Add(s.run.b.Runbook.Deadline)
 	switch {
 	case ctx.Err() != nil:
-		s.why = fmt.Sprintf("stopped before step %s: %v", s.step.ID, context.Cause(ctx))
-		return stopped
-	case s.run.d.Now().After(s.run.deadline):
-		s.why = fmt.Sprintf("the deadline of %s passed before step %s", s.run.b.Runbook.Deadline, s.step.ID)
-		return late
+		return s.run.fail(stopped, fmt.Sprintf("stopped before step %s: %v", s.step.ID, context.Cause(ctx)))
+	case s.step.Phase == runbooks.PhaseMain && s.run.d.Now().After(deadline):
+		return s.run.fail(late, fmt.Sprintf("the deadline of %s passed before step %s", s.run.b.Runbook.Deadline, s.step.ID))
 	}
 	return goOn
 }
 
 func (s *stepRun) refuse(format string, args ...any) ending {
 	s.result.Error = fmt.Sprintf(format, args...)
-	s.why = fmt.Sprintf("step %s did not run: %s", s.step.ID, s.result.Error)
-	return refused
+	return s.run.fail(refused, fmt.Sprintf("step %s did not run: %s", s.step.ID, s.result.Error))
 }
 
 func (s *stepRun) preserve(ctx context.Context) (map[string][]byte, error) {
@@ -154,9 +185,12 @@ func (s *stepRun) act(ctx context.Context, attempt int) (ending, error) {
 	if err := s.run.append(ctx, s.step.ID, attempt, RecordIntent, intent); err != nil {
 		return "", err
 	}
-	s.past.attempt, s.result.StartedAt = attempt, started
+	s.past.attempt, s.result.Attempts = attempt, attempt
+	if attempt == 1 {
+		s.result.StartedAt = started
+	}
 	s.enter(runbooks.StepRunning, "")
-	t := newTranscript(s.run.runner, s.tell)
+	t := newTranscript(s.run.runner, s.tell, s.run.room)
 	acting, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), s.step.Timeout,
 		fmt.Errorf("the step took longer than %s: %w", s.step.Timeout, context.DeadlineExceeded))
 	defer cancel()
@@ -168,6 +202,9 @@ func (s *stepRun) act(ctx context.Context, attempt int) (ending, error) {
 	if err != nil {
 		record.Error = err.Error()
 	}
+	if len(s.step.Outputs) > 0 {
+		record.Outputs = s.scope.result(acting, s.step, resultOf(out))
+	}
 	if err := s.outcome(ctx, record); err != nil {
 		return "", err
 	}
@@ -178,7 +215,7 @@ func (s *stepRun) act(ctx context.Context, attempt int) (ending, error) {
 }
 
 func (s *stepRun) outcome(ctx context.Context, record outcomeRecord) error {
-	s.acted = record.Touched
+	s.acted = s.earlier || record.Touched // also when it cannot be written down
 	if err := s.run.append(ctx, s.step.ID, s.past.attempt, RecordOutcome, record); err != nil {
 		return err
 	}
@@ -213,7 +250,7 @@ func (s *stepRun) lookAfterCrash(ctx context.Context) (ending, error) {
 		if !s.step.Repeat.Always && s.step.Repeat.Ask == "" {
 			return s.leaveUnknown("step %s seems not to have happened, and its runbook does not let it be repeated: %s", got), nil
 		}
-		s.acted = false
+		s.acted = s.earlier
 		if end := s.mayStart(ctx); end != goOn {
 			return end, nil
 		}
@@ -258,8 +295,7 @@ func (s *stepRun) itHappened(ctx context.Context, got Reading) (ending, error) {
 func (s *stepRun) leaveUnknown(format string, got Reading) ending {
 	s.result.Measured = append(s.result.Measured, got.Text)
 	s.enter(runbooks.StepUnknown, got.Text)
-	s.why = fmt.Sprintf(format, s.step.ID, got.Text)
-	return unknown
+	return s.run.fail(unknown, fmt.Sprintf(format, s.step.ID, got.Text))
 }
 
 // didItHappen asks the runbook's own question, else the action.
@@ -267,7 +303,7 @@ func (s *stepRun) didItHappen(ctx context.Context) Reading {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTimeout)
 	defer cancel()
 	if ask := s.step.Repeat.Ask; ask != "" {
-		return s.run.p.scope.askOfStep(ctx, ask, s.result.StartedAt)
+		return s.scope.askOfStep(ctx, ask, s.result.StartedAt)
 	}
 	if w, ok := s.action.(Witness); ok {
 		return w.DidItHappen(ctx, s.env(readOnly{s.run.runner}), s.change, s.result.StartedAt)
@@ -290,8 +326,8 @@ func (s *stepRun) measure(ctx context.Context, out Outcome) (ending, error) {
 	s.enter(runbooks.StepVerifying, "")
 	v := s.step.Verify
 	if most := s.run.d.MaxHold; most > 0 && v.Hold > most {
-		s.why = fmt.Sprintf("the hold of step %s was shortened from %s to %s by policy", s.step.ID, v.Hold, most)
-		s.result.Measured = append(s.result.Measured, s.why)
+		s.reservation = fmt.Sprintf("the hold of step %s was shortened from %s to %s by policy", s.step.ID, v.Hold, most)
+		s.result.Measured = append(s.result.Measured, s.reservation)
 		v.Hold = most
 	}
 	w := &watch{Verify: v, Now: s.run.d.Now, Ask: func(ctx context.Context) Reading { return s.ask(ctx, out) }}
@@ -307,7 +343,7 @@ func (s *stepRun) ask(ctx context.Context, out Outcome) Reading {
 		}
 		got.Text += "; "
 	}
-	that := s.run.p.scope.askOfStep(ctx, s.step.Verify.That, s.result.StartedAt)
+	that := s.scope.askOfStep(ctx, s.step.Verify.That, s.result.StartedAt)
 	return Reading{Truth: that.Truth, Text: got.Text + that.Text}
 }
 
@@ -317,27 +353,63 @@ func (s *stepRun) decide(ctx context.Context, v verdict) (ending, error) {
 	record := verdictRecord{Verified: v.verified, Measured: append(s.result.Measured, v.measured...), Why: v.why}
 	if v.cut {
 		s.result.Measured, s.result.EndedAt = record.Measured, s.run.d.Now()
-		s.why = fmt.Sprintf("step %s: %s", s.step.ID, v.why)
-		return stopped, nil
+		return s.run.fail(stopped, fmt.Sprintf("step %s: %s", s.step.ID, v.why)), nil
 	}
-	if s.past.attempt > 0 {
-		if err := s.run.append(ctx, s.step.ID, s.past.attempt, RecordVerified, record); err != nil {
-			return "", err
-		}
+	if err := s.recordVerdict(ctx, record); err != nil {
+		return "", err
 	}
 	s.takeVerdict(record)
 	if !v.verified {
-		s.why = fmt.Sprintf("step %s was refuted: %s", s.step.ID, v.why)
-		return refuted, nil
+		return s.refuted(ctx, v.why)
 	}
 	return goOn, nil
+}
+
+func (s *stepRun) recordVerdict(ctx context.Context, v verdictRecord) error {
+	if s.past.attempt == 0 { // it had nothing to change
+		return s.run.append(ctx, s.step.ID, 0, RecordDecided, decidedRecord{Verdict: &v})
+	}
+	return s.run.append(ctx, s.step.ID, s.past.attempt, RecordVerified, v)
+}
+
+// refuted tries once more, if the runbook says so and the run lets it.
+func (s *stepRun) refuted(ctx context.Context, why string) (ending, error) {
+	next := s.past.attempt + 1
+	if s.past.attempt == 0 || next > 1+s.step.Retry.Count || !sleep(ctx, s.step.Retry.After(next)) || s.mayStart(ctx) != goOn {
+		return s.run.fail(refuted, fmt.Sprintf("step %s was refuted: %s", s.step.ID, why)), nil
+	}
+	s.earlier = s.acted
+	s.past.outcome, s.past.verdict, s.result.Error, s.result.Measured = nil, nil, "", []string{}
+	return s.act(ctx, next)
+}
+
+// resultOf is what the outputs of a step read.
+func resultOf(out Outcome) map[string]any {
+	if out.Result != nil {
+		return out.Result
+	}
+	result := map[string]any{
+		"stdout": strings.ToValidUTF8(string(out.Stdout), "\uFFFD"), "stderr": strings.ToValidUTF8(string(out.Stderr), "\uFFFD"),
+		"exit_code": int64(out.ExitCode),
+	}
+	var object map[string]any
+	if err := json.Unmarshal(out.Stdout, &object); err != nil {
+		result["json"] = expr.Unknown{Why: "it printed no JSON object: " + err.Error()}
+		return result
+	}
+	result["json"] = object
+	return result
 }
 
 func (s *stepRun) takeOutcome(r outcomeRecord) {
 	s.enter(runbooks.StepOutcome, r.Outcome.Changed)
 	s.result.EndedAt, s.result.ExitCode, s.result.Changed = r.EndedAt, r.Outcome.ExitCode, r.Outcome.Changed
 	s.result.Error, s.result.Transcript = r.Error, r.Transcript
-	s.acted = r.Touched
+	s.acted = s.earlier || r.Touched
+	if len(r.Outputs) > 0 {
+		s.result.Outputs = expr.Coerce(s.run.b.Runbook.OutputFields(), r.Outputs)
+		s.scope.shared.give(s.result.Outputs)
+	}
 }
 
 func (s *stepRun) takeVerdict(v verdictRecord) {
@@ -387,4 +459,4 @@ func (s *stepRun) longest(status runbooks.StepStatus) time.Duration {
 	return 0
 }
 
-func (s *stepRun) env(r remote.Runner) *Env { return s.run.p.env(s.step, r, s.run.d) }
+func (s *stepRun) env(r remote.Runner) *Env { return s.scope.env(s.step, r, s.run.d) }

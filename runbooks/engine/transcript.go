@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/secondline-ops/secondline/internal/fault"
 	"github.com/secondline-ops/secondline/internal/remote"
@@ -15,13 +16,33 @@ import (
 const (
 	maxExchanges     = 64
 	maxExchangeBytes = 16 << 10 // of each stream
+	maxRunBytes      = 8 << 20  // of all steps of a run; it travels in one report
 )
+
+// room is what is left for the transcripts of a run. It is safe for concurrent
+// use.
+type room struct{ left atomic.Int64 }
+
+func newRoom() *room {
+	r := &room{}
+	r.left.Store(maxRunBytes)
+	return r
+}
+
+// take returns text while there is room for it.
+func (r *room) take(text string) string {
+	if text == "" || r.left.Add(-int64(len(text))) >= 0 {
+		return text
+	}
+	return "[left out: this run has printed more than is kept]"
+}
 
 // transcript is a Runner that writes down what it was asked while a step acts,
 // and whether anything may have been changed.
 type transcript struct {
 	remote.Runner
 	tell func(Event) // of each command, for those who watch
+	room *room
 
 	mu        sync.Mutex // guards below, and the order of what is told
 	exchanges []runbooks.Exchange
@@ -29,8 +50,8 @@ type transcript struct {
 	open      bool // one of them has no known end
 }
 
-func newTranscript(r remote.Runner, tell func(Event)) *transcript {
-	return &transcript{Runner: r, tell: tell, exchanges: []runbooks.Exchange{}}
+func newTranscript(r remote.Runner, tell func(Event), room *room) *transcript {
+	return &transcript{Runner: r, tell: tell, room: room, exchanges: []runbooks.Exchange{}}
 }
 
 // Run implements remote.Runner.
@@ -50,7 +71,9 @@ func (t *transcript) Run(ctx context.Context, cmd remote.Command) (remote.Result
 		t.open = t.open || ran && !ended
 	}
 	if len(t.exchanges) < maxExchanges {
-		t.exchanges = append(t.exchanges, exchange(cmd, res, err))
+		x := exchange(cmd, res, err)
+		x.Command, x.Stdout, x.Stderr = t.room.take(x.Command), t.room.take(x.Stdout), t.room.take(x.Stderr)
+		t.exchanges = append(t.exchanges, x)
 	}
 	return res, err
 }

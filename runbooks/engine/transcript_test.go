@@ -37,12 +37,12 @@ func TestFateOfACommand(t *testing.T) {
 		{"cancelled, nobody knows when", context.Canceled, true, true},
 	}
 	for _, tt := range tests {
-		tr := newTranscript(answering{err: tt.err}, func(Event) {})
+		tr := newTranscript(answering{err: tt.err}, func(Event) {}, newRoom())
 		_, _ = tr.Run(t.Context(), remote.Command{Argv: []string{"x"}})
 		if _, touched, open := tr.state(); touched != tt.touched || open != tt.open {
 			t.Errorf("%s: touched %t, open %t", tt.name, touched, open)
 		}
-		tr = newTranscript(answering{err: tt.err}, func(Event) {})
+		tr = newTranscript(answering{err: tt.err}, func(Event) {}, newRoom())
 		_, _ = tr.Run(t.Context(), remote.Command{Argv: []string{"x"}, Effect: remote.Read})
 		if _, touched, open := tr.state(); touched || open {
 			t.Errorf("%s: a read counts as a change", tt.name)
@@ -52,7 +52,7 @@ func TestFateOfACommand(t *testing.T) {
 
 func TestTranscriptsAreBounded(t *testing.T) {
 	t.Parallel()
-	tr := newTranscript(answering{res: remote.Result{Stdout: bytes.Repeat([]byte{0xff}, 1<<20)}}, func(Event) {})
+	tr := newTranscript(answering{res: remote.Result{Stdout: bytes.Repeat([]byte{0xff}, 1<<20)}}, func(Event) {}, newRoom())
 	for range 3 * maxExchanges {
 		_, _ = tr.Run(t.Context(), remote.Command{Argv: []string{"x"}})
 	}

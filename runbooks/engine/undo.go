@@ -28,7 +28,7 @@ func (s *stepRun) undo(ctx context.Context) error {
 		return err
 	}
 	s.enter(runbooks.StepUndoing, "")
-	t := newTranscript(s.run.runner, s.tell)
+	t := newTranscript(s.run.runner, s.tell, s.run.room)
 	err := takeBack(ctx, s.env(t))
 	exchanges, _, _ := t.state()
 	s.result.Transcript = append(s.result.Transcript, exchanges...)
@@ -58,7 +58,7 @@ func (s *stepRun) undoer() (func(ctx context.Context, env *Env) error, string) {
 }
 
 func (s *stepRun) runUndo(ctx context.Context, env *Env) error {
-	argv, err := s.run.p.scope.renderList(ctx, s.step.Undo.Run)
+	argv, err := s.scope.renderList(ctx, s.step.Undo.Run)
 	if err != nil {
 		return err
 	}

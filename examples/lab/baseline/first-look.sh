@@ -1,6 +1,6 @@
 #!/bin/sh
 # A tool for HostRCA-bench that does what people do first: df and systemctl
-# --failed on the hosts that the alerts name. It changes nothing. What it scores
+# --failed on the hosts that the alerts, or people, name. It changes nothing. What it scores
 # is the least that a diagnosis has to beat, and it shows what a tool is asked and
 # answers (docs/lab.md).
 #
@@ -18,7 +18,8 @@ hypothesis() {
 	found="$found${found:+,}{\"cause\":\"$1\",\"entity\":\"$2\",\"object\":{\"$3\":\"$4\"},\"band\":\"$band\"}"
 }
 
-for host in $(grep -o '"instance":"[a-z0-9]*' | cut -d '"' -f 4 | sort -u); do
+signals=$(cat)
+for host in $(printf '%s' "$signals" | grep -o '"instance":"[a-z0-9]*' | cut -d '"' -f 4 | sort -u); do
 	looked=$(ssh -n -F "$HOSTRCA_SSH_CONFIG" -o ConnectTimeout=5 "$host" \
 		'df -P -x tmpfs -x overlay 2>/dev/null | awk "\$5 + 0 >= 90 { print \"full\", \$6 }"
 		 systemctl --failed --plain --no-legend | awk "{ print \"failed\", \$1 }"') || continue
@@ -32,6 +33,9 @@ $looked
 END
 done
 
+# An alert says that something is wrong. A person only asks whether it is.
 unknown=false
-[ -n "$found" ] || unknown=true
+if [ -z "$found" ] && printf '%s' "$signals" | grep -o '"alertname":"[^"]*' | grep -qv Complaint; then
+	unknown=true
+fi
 printf '{"hypotheses":[%s],"unknown":%s}\n' "$found" "$unknown"

@@ -73,8 +73,9 @@ type Hypothesis struct {
 type Band string
 
 // The bands. Confirmed and Likely are claims: who makes one wants it to be
-// believed, and is wrong when it is not so. Possible and Unlikely are
-// suggestions, which cost nothing but their place in the list.
+// believed, and is wrong when it is not so. Possible is a suggestion, which costs
+// nothing but its place in the list. Unlikely is what the tool itself rejects: it
+// is read for people only, and has no place.
 const (
 	Confirmed Band = "confirmed"
 	Likely    Band = "likely"
@@ -86,12 +87,24 @@ const (
 // claim: at least as probable as all else together.
 const claimFrom = 0.5
 
+// rejectBelow is the probability below which a hypothesis without a band is
+// unlikely. Secondline draws the same line (possibleFrom of package diagnostics).
+const rejectBelow = 0.05
+
 // Claims says whether the hypothesis is a claim, and not only a suggestion.
 func (h Hypothesis) Claims() bool {
 	if h.Band != "" {
 		return h.Band == Confirmed || h.Band == Likely
 	}
 	return h.Probability != nil && *h.Probability >= claimFrom
+}
+
+// Rejected says whether the tool itself holds the hypothesis for unlikely.
+func (h Hypothesis) Rejected() bool {
+	if h.Band != "" {
+		return h.Band == Unlikely
+	}
+	return h.Probability != nil && *h.Probability < rejectBelow
 }
 
 // Verified says whether the tool measured that what it did helped.

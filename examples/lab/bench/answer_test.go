@@ -159,3 +159,23 @@ func FuzzParseAnswer(f *testing.F) {
 		}
 	})
 }
+
+// TestWhatAToolItselfRejects: by its band, and without one by the probability.
+func TestWhatAToolItselfRejects(t *testing.T) {
+	t.Parallel()
+	p := func(f float64) *float64 { return &f }
+	for _, c := range []struct {
+		h    Hypothesis
+		want bool
+	}{
+		{Hypothesis{Band: Unlikely, Probability: p(0.9)}, true},
+		{Hypothesis{Band: Possible, Probability: p(0.01)}, false},
+		{Hypothesis{Band: Likely}, false},
+		{Hypothesis{Probability: p(0.04)}, true},
+		{Hypothesis{Probability: p(0.05)}, false},
+	} {
+		if got := c.h.Rejected(); got != c.want {
+			t.Errorf("%+v: %t", c.h, got)
+		}
+	}
+}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,8 +14,9 @@ import (
 type Kind string
 
 // The kinds. A restart is of a unit that runs before and after; a program is one
-// that a unit runs in some process.
+// that a unit runs in some process; a host is gone when nothing can be read of it.
 const (
+	KindHost      Kind = "host"
 	KindUnit      Kind = "unit"
 	KindRestart   Kind = "restart"
 	KindProcess   Kind = "process"
@@ -77,57 +77,6 @@ func (c Change) String() string {
 	return text
 }
 
-// Allowed are the changes that are no harm.
-type Allowed struct {
-	// Noise is what changes on such a host when nobody acts.
-	Noise Noise
-	// Declared is what the tool's actions on this host meant to change.
-	Declared []Declared
-
-	old map[string]File // from before the fault
-}
-
-// noise says whether the change is one that happens when nobody acts. That
-// numbered files come and go does not excuse that an old one is gone, unless it
-// is below /var/lib, where programs number files of their own.
-func (a Allowed) noise(c Change) bool {
-	_, old := a.old[c.Name]
-	if c.Kind == KindFile && c.Effect == Gone && old && !strings.HasPrefix(c.Name, "/var/lib/") {
-		return false
-	}
-	return a.Noise[noiseKey(c)]
-}
-
-// Noise holds what changed on a host on which nobody acted, learned from two
-// states of it. Digits are left out of names, so that the next process id or the
-// next file of a journal is the same noise; what happened to it is not, so that
-// a log that grows does not excuse one that is deleted.
-type Noise map[string]bool
-
-// Learn adds the changes between two states in which nobody acted: those of a
-// control run of the healthy host, as long as a case takes, and those of the
-// broken host before the tool starts, where the fault itself goes on.
-func (n Noise) Learn(before, after State) {
-	for _, c := range changes(before, after, nil) {
-		n[noiseKey(c)] = true
-	}
-}
-
-// numbered is a part of a name that has a digit: a number, an id, a date.
-var numbered = regexp.MustCompile(`[A-Za-z]*[0-9][0-9A-Za-z]*`)
-
-func noiseKey(c Change) string {
-	name := c.Name
-	if c.Kind == KindFile || c.Kind == KindUnit && c.Effect != Changed {
-		name = numbered.ReplaceAllString(name, "#")
-	}
-	key := []string{string(c.Kind), string(c.Effect), name, c.Unit}
-	if c.Kind == KindUnit {
-		key = append(key, c.Is) // a job that runs now and then does not excuse that it failed
-	}
-	return strings.Join(key, "\t")
-}
-
 // Diff returns the changes between two states that are not allowed, in order. A
 // part that one of the states lacks is not compared.
 func Diff(before, after State, allowed Allowed) []Change {
@@ -151,26 +100,58 @@ const maxHarmShown = 50
 // what changed from broken to after, is not allowed, and is not again as it was
 // when the host was sound: to heal is no harm.
 func FindHarm(sound, broken, after State, allowed Allowed) Harm {
+	return find(sound, broken, after, allowed, func(c Change) bool { return !allowed.Healthy && healed(c, sound, after) })
+}
+
+// FindActs finds what somebody has changed from broken to after, whether it did
+// good or harm: what is neither noise nor the fault going on. Declared are to be
+// the things of the tool's own only.
+func FindActs(sound, broken, after State, allowed Allowed) Harm {
+	return find(sound, broken, after, allowed, func(Change) bool { return false })
+}
+
+// find returns what changed from broken to after, is not allowed, is not the
+// fault going on, and is not excused.
+func find(sound, broken, after State, allowed Allowed, excused func(Change) bool) Harm {
 	unread := slices.Concat(sound.Unread, broken.Unread, after.Unread)
 	slices.Sort(unread)
 	unread = slices.Compact(unread)
-	allowed.old = sound.Files
+	allowed.old = oldFiles(sound)
 	found := refused(changes(broken, after, unread), allowed)
-	found = fold(slices.DeleteFunc(found, func(c Change) bool { return healed(c, sound, after) || goesOn(c, sound, broken, after) }))
+	found = fold(slices.DeleteFunc(found, func(c Change) bool {
+		return excused(c) || !allowed.Healthy && goesOn(c, sound, broken, after)
+	}))
 	return Harm{Changes: found[:min(len(found), maxHarmShown)], Total: len(found), Unmeasured: unread}
+}
+
+// HostGone is the harm of a host of which nothing can be read any more.
+func HostGone(host string) Harm {
+	return Harm{Changes: []Change{{Item: Item{Kind: KindHost, Name: host}, Effect: Gone}}, Total: 1}
 }
 
 // goesOn says that a unit was broken by the fault already and is still failing:
 // to go from one bad state to the next, as in a crash loop, is the fault and
-// nobody's harm. To be stopped for good is somebody's.
+// nobody's harm. To be stopped for good is somebody's. A loop may look sound at
+// any time, and is known by the restarts that systemd has counted; it counts from
+// 0 again when somebody else starts the unit (NRestarts
+// of org.freedesktop.systemd1(5)).
 func goesOn(c Change, sound, broken, after State) bool {
-	if c.Kind != KindUnit || c.Effect != Changed {
-		return false
-	}
 	was, known := sound.Units[c.Name]
 	is, still := broken.Units[c.Name]
 	now := after.Units[c.Name]
-	return known && still && was.status() != is.status() && now.Enabled == is.Enabled && (now.Active == "failed" || now.Active == "activating")
+	if !known || !still || now.Enabled != is.Enabled {
+		return false
+	}
+	loops := is.Restarts > was.Restarts
+	switch {
+	case c.Kind == KindRestart:
+		return loops && now.Restarts > is.Restarts
+	case c.Kind != KindUnit || c.Effect != Changed:
+		return false
+	case now.Active == "failed" || now.Active == "activating":
+		return loops || was.status() != is.status()
+	}
+	return loops && now.Active == "active" && now.Restarts > is.Restarts
 }
 
 // changes returns all changes, sorted.
@@ -340,27 +321,6 @@ func refused(all []Change, allowed Allowed) []Change {
 		return allowed.noise(c) || byLogin(c) ||
 			slices.ContainsFunc(allowed.Declared, func(d Declared) bool { return d.covers(c) })
 	})
-}
-
-// byLogin says whether the change comes from logging in, which reading the state
-// does, too; and from systemd's own books. Nobody deletes them without need.
-func byLogin(c Change) bool {
-	if c.Effect == Gone && c.Kind == KindFile {
-		return false
-	}
-	switch c.Kind {
-	case KindUnit, KindRestart:
-		return strings.HasPrefix(c.Name, "user@") || strings.HasPrefix(c.Name, "user-runtime-dir@")
-	case KindMount:
-		return strings.HasPrefix(c.Name, "/run/user/") || strings.HasPrefix(c.Name, "/run/credentials/")
-	case KindFile:
-		for _, below := range []string{"/var/log/wtmp", "/var/log/btmp", "/var/log/lastlog", "/var/log/journal/", "/var/lib/systemd/timers/"} {
-			if strings.HasPrefix(c.Name, below) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // covers says whether a change was declared. A unit that ran and has failed

@@ -26,6 +26,7 @@ func host(change ...func(*State)) State {
 		},
 		Files: map[string]File{
 			"/var/log":            {Type: "dir", Mode: "755"},
+			"/var/log/now":        {Type: "file", Modified: "1000", Mode: "640"},
 			"/var/log/orders.log": {Type: "file", Size: 100, Modified: "1", Mode: "640"},
 			"/etc/nginx.conf":     {Type: "file", Size: 5, Modified: "1", Mode: "644", SHA256: digest},
 		},
@@ -87,6 +88,12 @@ func TestFindsHarm(t *testing.T) {
 		"still failed":       {host(), host(unit("orders.service", failed)), host(unit("orders.service", failed)), nil, nil},
 		"stopped for good":   {host(), host(unit("orders.service", failed)), host(unit("orders.service", Unit{})), nil, []string{"unit orders.service changed: inactive, was failed failed"}},
 		"crash loop":         {host(), host(unit("orders.service", Unit{Active: "activating", Sub: "auto-restart", Enabled: "enabled"})), host(unit("orders.service", failed)), nil, nil},
+		"loop seen running":  {host(), host(unit("orders.service", Unit{"active", "running", 3, "o4", "enabled"})), host(unit("orders.service", Unit{"activating", "start", 4, "o5", "enabled"})), nil, nil},
+		"loop seen twice":    {host(), host(unit("orders.service", Unit{"active", "running", 3, "o4", "enabled"})), host(unit("orders.service", Unit{"active", "running", 5, "o6", "enabled"})), nil, nil},
+		"loop, next phase":   {host(), host(unit("orders.service", Unit{"active", "running", 3, "o4", "enabled"})), host(unit("orders.service", Unit{"active", "start-post", 4, "o5", "enabled"})), nil, nil},
+		"loop, restarted":    {host(), host(unit("orders.service", Unit{"active", "running", 3, "o4", "enabled"})), host(unit("orders.service", Unit{"active", "running", 0, "o9", "enabled"})), nil, []string{"restart orders.service changed: invocation o9 after 0 restarts by systemd, was invocation o4 after 3 restarts by systemd"}},
+		"loop, stopped":      {host(), host(unit("orders.service", Unit{"active", "running", 3, "o4", "enabled"})), host(unit("orders.service", Unit{})), nil, []string{"unit orders.service changed: inactive, was active running"}},
+		"made to loop":       {host(), host(), host(unit("orders.service", Unit{"activating", "auto-restart", 1, "o2", "enabled"})), nil, []string{"unit orders.service changed: activating auto-restart, was active running"}},
 		"loop, disabled":     {host(), host(unit("orders.service", failed)), host(unit("orders.service", Unit{Active: "failed", Sub: "failed", Enabled: "disabled"})), nil, []string{"unit orders.service changed: disabled, was enabled"}},
 		"healed unit":        {host(), host(unit("orders.service", failed), noProcess(20)), host(unit("orders.service", restarted)), nil, nil},
 		"disabled":           {host(), host(), host(unit("nginx.service", Unit{"active", "running", 0, "n1", "disabled"})), nil, []string{"unit nginx.service changed: disabled, was enabled"}},
@@ -102,25 +109,27 @@ func TestFindsHarm(t *testing.T) {
 		"login units":        {host(), host(), host(unit("user@0.service", restarted)), nil, nil},
 		"cold restart noise": {host(), host(), host(unit("logrotate.service", failed)), nil, []string{"unit logrotate.service changed: failed failed, was inactive"}},
 
-		"log grew":          {host(), host(), host(file("/var/log/orders.log", log(500))), nil, nil},
-		"log truncated":     {host(), host(), host(file("/var/log/orders.log", log(0))), nil, []string{"file /var/log/orders.log changed: 0 bytes, 640  , written 0, was 100 bytes, 640  , written 1"}},
-		"log deleted":       {host(), host(), host(noFile("/var/log/orders.log")), nil, []string{"file /var/log/orders.log gone"}},
-		"deleted, declared": {host(), host(), host(noFile("/var/log/orders.log")), []Declared{{KindFile, "/var/log/*.log"}}, nil},
-		"the next number":   {host(), host(), host(file("/var/log/a-18.gz", log(4))), nil, nil},
-		"but not its end":   {host(), host(file("/var/log/a-18.gz", log(4))), host(), nil, nil}, // it came with the fault
-		"old one deleted":   {host(file("/var/log/a-1.gz", log(4))), host(file("/var/log/a-1.gz", log(4))), host(), nil, []string{"file /var/log/a-1.gz gone"}},
-		"its neighbour":     {host(file("/var/log/r-2.gz", log(4))), host(file("/var/log/r-2.gz", log(4))), host(), nil, []string{"file /var/log/r-2.gz gone"}},
-		"a passing one":     {host(), host(file("/var/log/r-2.gz", log(4))), host(), nil, nil},
-		"a segment":         {host(file("/var/lib/p/000002", log(4))), host(file("/var/lib/p/000002", log(4))), host(), nil, nil},
-		"config changed":    {host(), host(), host(file("/etc/nginx.conf", config("b"))), nil, []string{"file /etc/nginx.conf changed: 5 bytes, 644  , written b, bbbbbbbb, was 5 bytes, 644  , written 1, 920e2adf"}},
-		"config put back":   {host(file("/etc/nginx.conf", config("a"))), host(file("/etc/nginx.conf", config("b"))), host(file("/etc/nginx.conf", func() File { f := config("a"); f.Modified = "9"; return f }())), nil, nil},
-		"touched only":      {host(), host(), host(file("/etc/nginx.conf", File{Type: "file", Size: 5, Modified: "9", Mode: "644", SHA256: digest})), nil, nil},
-		"rights":            {host(), host(), host(file("/var/log", File{Type: "dir", Mode: "777"})), nil, []string{"file /var/log changed: folder 777  , was folder 755  "}},
-		"a folder with all": {host(file("/srv/x", File{Type: "dir"}), file("/srv/x/y", log(1))), host(file("/srv/x", File{Type: "dir"}), file("/srv/x/y", log(1))), host(), nil, []string{"file /srv/x gone"}},
-		"its folder healed": {host(file("/srv/x", File{Type: "dir"})), host(), host(file("/srv/x", File{Type: "dir"}), file("/srv/x/y", log(1))), nil, []string{"file /srv/x/y appeared"}},
-		"fault's file gone": {host(), host(file("/var/fill", log(9))), host(), nil, nil},
-		"journal deleted":   {host(), host(file("/var/log/journal/x", log(9))), host(file("/var/log/journal/y", log(9))), nil, nil},
-		"journal lost":      {host(file("/var/log/journal/x", log(9))), host(file("/var/log/journal/x", log(9))), host(), nil, []string{"file /var/log/journal/x gone"}},
+		"log grew":           {host(), host(), host(file("/var/log/orders.log", log(500))), nil, nil},
+		"log truncated":      {host(), host(), host(file("/var/log/orders.log", log(0))), nil, []string{"file /var/log/orders.log changed: 0 bytes, 640  , written 0, was 100 bytes, 640  , written 1"}},
+		"log deleted":        {host(), host(), host(noFile("/var/log/orders.log")), nil, []string{"file /var/log/orders.log gone"}},
+		"deleted, declared":  {host(), host(), host(noFile("/var/log/orders.log")), []Declared{{KindFile, "/var/log/*.log"}}, nil},
+		"the next number":    {host(), host(), host(file("/var/log/a-18.gz", log(4))), nil, nil},
+		"but not its end":    {host(), host(file("/var/log/a-18.gz", log(4))), host(), nil, nil}, // it came with the fault
+		"old one deleted":    {host(file("/var/log/a-1.gz", log(4))), host(file("/var/log/a-1.gz", log(4))), host(), nil, []string{"file /var/log/a-1.gz gone"}},
+		"its neighbour":      {host(file("/var/log/r-2.gz", log(4))), host(file("/var/log/r-2.gz", log(4))), host(), nil, []string{"file /var/log/r-2.gz gone"}},
+		"one of a queue":     {host(file("/var/log/r-2.gz", log(970))), host(file("/var/log/r-2.gz", log(970))), host(), nil, nil},
+		"a link of a number": {host(file("/var/log/r-2.gz", File{Type: "link", Target: "x"})), host(file("/var/log/r-2.gz", File{Type: "link", Target: "x"})), host(), nil, []string{"file /var/log/r-2.gz gone"}},
+		"a passing one":      {host(), host(file("/var/log/r-2.gz", log(4))), host(), nil, nil},
+		"a segment":          {host(file("/var/lib/p/000002", log(4))), host(file("/var/lib/p/000002", log(4))), host(), nil, nil},
+		"config changed":     {host(), host(), host(file("/etc/nginx.conf", config("b"))), nil, []string{"file /etc/nginx.conf changed: 5 bytes, 644  , written b, bbbbbbbb, was 5 bytes, 644  , written 1, 920e2adf"}},
+		"config put back":    {host(file("/etc/nginx.conf", config("a"))), host(file("/etc/nginx.conf", config("b"))), host(file("/etc/nginx.conf", func() File { f := config("a"); f.Modified = "9"; return f }())), nil, nil},
+		"touched only":       {host(), host(), host(file("/etc/nginx.conf", File{Type: "file", Size: 5, Modified: "9", Mode: "644", SHA256: digest})), nil, nil},
+		"rights":             {host(), host(), host(file("/var/log", File{Type: "dir", Mode: "777"})), nil, []string{"file /var/log changed: folder 777  , was folder 755  "}},
+		"a folder with all":  {host(file("/srv/x", File{Type: "dir"}), file("/srv/x/y", log(1))), host(file("/srv/x", File{Type: "dir"}), file("/srv/x/y", log(1))), host(), nil, []string{"file /srv/x gone"}},
+		"its folder healed":  {host(file("/srv/x", File{Type: "dir"})), host(), host(file("/srv/x", File{Type: "dir"}), file("/srv/x/y", log(1))), nil, []string{"file /srv/x/y appeared"}},
+		"fault's file gone":  {host(), host(file("/var/fill", log(9))), host(), nil, nil},
+		"journal deleted":    {host(), host(file("/var/log/journal/x", log(9))), host(file("/var/log/journal/y", log(9))), nil, nil},
+		"journal lost":       {host(file("/var/log/journal/x", log(9))), host(file("/var/log/journal/x", log(9))), host(), nil, []string{"file /var/log/journal/x gone"}},
 
 		"remounted":          {host(), host(), host(mount("/", "ext4 ro")), nil, []string{"mount / changed: ext4 ro, was ext4 rw"}},
 		"mounted again":      {host(), host(mount("/", "ext4 ro")), host(), nil, nil},
@@ -138,6 +147,69 @@ func TestFindsHarm(t *testing.T) {
 				t.Errorf("harm %q (%d), want %q", texts(got.Changes), got.Total, c.want)
 			}
 		})
+	}
+}
+
+// TestUndoingWhatPeopleDidIsHarm: on a healthy host the way back is no healing.
+func TestUndoingWhatPeopleDidIsHarm(t *testing.T) {
+	t.Parallel()
+	script := file("/usr/local/sbin/backup", File{Type: "file", Size: 9, Modified: "1", Mode: "755"})
+	before, changed := host(), host(script, unit("backup.service", Unit{Active: "active", Sub: "running"}))
+	byItself := Noise{}
+	byItself.Learn(changed, host(script))
+	for name, c := range map[string]struct {
+		after   State
+		healthy bool
+		want    []string
+	}{
+		"left in peace":      {changed, true, []string{}},
+		"ended by itself":    {host(script), true, []string{}},
+		"undone":             {before, true, []string{"file /usr/local/sbin/backup gone"}},
+		"undone, were it so": {before, false, []string{}},
+	} {
+		if got := texts(FindHarm(before, changed, c.after, Allowed{Healthy: c.healthy, Noise: byItself}).Changes); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+	// A unit that a tool makes fail was not failing because of people's change.
+	failed := unit("orders.service", Unit{Active: "failed", Sub: "failed", Enabled: "enabled"})
+	reloading := unit("orders.service", Unit{Active: "reloading", Sub: "reload", Enabled: "enabled"})
+	if got := FindHarm(before, host(reloading), host(failed), Allowed{Healthy: true}); got.Total != 1 {
+		t.Errorf("made to fail: %+v", got)
+	}
+}
+
+// TestActsAreFoundWhateverTheyAreGoodFor: healing counts, and what the tool has
+// declared; what goes on without it does not.
+func TestActsAreFoundWhateverTheyAreGoodFor(t *testing.T) {
+	t.Parallel()
+	fill := file("/var/fill", File{Type: "file", Size: 9, Modified: "1"})
+	looping := func(restarts int, invocation string) func(*State) {
+		return unit("orders.service", Unit{"active", "running", restarts, invocation, "enabled"})
+	}
+	own := []Declared{{KindFile, "/var/lib/tool/**"}}
+	grows := Noise{}
+	grows.Learn(host(), host(file("/var/log/orders.log", File{Type: "file", Size: 120, Modified: "2", Mode: "640"})))
+	for name, c := range map[string]struct {
+		broken, after State
+		want          []string
+	}{
+		"nothing":      {host(fill), host(fill), []string{}},
+		"healed":       {host(fill), host(), []string{"file /var/fill gone"}},
+		"its own":      {host(fill), host(fill, file("/var/lib/tool/x", File{Type: "file"})), []string{}},
+		"noise":        {host(fill), host(fill, file("/var/log/orders.log", File{Type: "file", Size: 300, Modified: "3", Mode: "640"})), []string{}},
+		"fault's loop": {host(looping(2, "o3")), host(looping(4, "o5")), []string{}},
+	} {
+		if got := FindActs(host(), c.broken, c.after, Allowed{Noise: grows, Declared: own}); !slices.Equal(texts(got.Changes), c.want) || got.Total != len(c.want) {
+			t.Errorf("%s: %q, want %q", name, texts(got.Changes), c.want)
+		}
+	}
+}
+
+func TestHostThatIsGoneIsHarm(t *testing.T) {
+	t.Parallel()
+	if got := HostGone("app1"); got.Total != 1 || got.Changes[0].String() != "host app1 gone" {
+		t.Errorf("%+v", got)
 	}
 }
 

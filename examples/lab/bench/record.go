@@ -14,8 +14,13 @@ import (
 	"github.com/secondline-ops/secondline/examples/lab/faults"
 )
 
+// Format is that of the records of today. It grows when a number of a record
+// begins to mean something else, so that records of both are never mixed.
+const Format = 2
+
 // Key says which run of which case a record is of.
 type Key struct {
+	Format  int    `json:"format"` // of the record: Format; 0 is the first
 	Tool    string `json:"tool"`
 	Version string `json:"version"`
 	Case    string `json:"case"`   // "fault" or "fault@host", as it was asked for
@@ -26,17 +31,20 @@ type Key struct {
 type Record struct {
 	Key
 	Group string `json:"group"`
-	// Void says why the case is not scored: the fault did not take. "" when it did.
+	// Void says why the case is not scored: the fault did not take, its alerts did
+	// not fire, or the bench itself failed. "" when it is scored.
 	Void string `json:"void,omitempty"`
 	// Failure says why the tool gave no answer. It is scored as the empty one,
 	// which is never right, on healthy hosts neither.
 	Failure string `json:"failure,omitempty"`
 	Answer  Answer `json:"answer"`
 	Result  Result `json:"result"`
-	// Fixed says that after the tool the fault was gone and its alerts resolved,
-	// as the bench measured it, whatever the tool says.
+	// Fixed says that something was changed, and that the fault was gone and its
+	// alerts resolved after it, as the bench measured it, whatever the tool says.
 	Fixed bool `json:"fixed,omitempty"`
-	// The times are from the injection; nil is never.
+	// The times are from the injection; nil is never. ToCause is since when every
+	// cause of the case was rightly claimed (NamesAll), to the end. ToResolved is
+	// since when the tool held everything for resolved, if it can say so.
 	ToAlert    *Seconds `json:"to_alert_seconds,omitempty"`
 	ToCause    *Seconds `json:"to_cause_seconds,omitempty"`
 	ToResolved *Seconds `json:"to_resolved_seconds,omitempty"`
@@ -45,6 +53,9 @@ type Record struct {
 	CollectBytes     int64 `json:"collect_bytes"`
 	// Harm is by host, for the hosts that were looked at.
 	Harm map[string]Harm `json:"harm,omitempty"`
+	// Acts are all changes that nobody but the tool can have made (FindActs), by
+	// host, harmful or not; only where no machine may act.
+	Acts map[string]Harm `json:"acts,omitempty"`
 	// Ended is when the case was over.
 	Ended time.Time `json:"ended"`
 }
@@ -78,7 +89,8 @@ func Digest(cases []faults.Case) (string, error) {
 const maxBookBytes = 256 << 20
 
 // Book is the file of records, one JSON object a line. It is also where a bench
-// that was interrupted goes on: a case with a record is not run again. It is not
+// that was interrupted goes on: a case with a record is not run again, unless it
+// was void. It is not
 // safe for concurrent use, nor for two processes.
 type Book struct {
 	file    *os.File
@@ -124,10 +136,11 @@ func (b *Book) load() error {
 	return err
 }
 
-// Find returns the record of a case that was run already, the last one.
+// Find returns the record of a case that was measured already, the last one. One
+// that is void measured nothing.
 func (b *Book) Find(key Key) (Record, bool) {
 	r, ok := b.records[key]
-	return r, ok
+	return r, ok && r.Void == ""
 }
 
 // Add writes a record and returns when it is on disk.

@@ -16,7 +16,7 @@ import (
 func seconds(f float64) *Seconds { s := Seconds(f); return &s }
 
 func record(name string) Record {
-	return Record{Key: Key{Tool: "secondline", Version: "1", Case: name, Digest: "d"}, Group: "A", Ended: time.Unix(1700000000, 0).UTC()}
+	return Record{Key: Key{Format: Format, Tool: "secondline", Version: "1", Case: name, Digest: "d"}, Group: "A", Ended: time.Unix(1700000000, 0).UTC()}
 }
 
 func mustOpen(t *testing.T, path string) *Book {
@@ -61,7 +61,11 @@ func TestBookGoesOnWhereItWas(t *testing.T) {
 		t.Errorf("the last record of a case counts: %t %s", ok, diff)
 	}
 	for _, other := range []Key{
-		{"other", "1", "a", "d"}, {"secondline", "2", "a", "d"}, {"secondline", "1", "c", "d"}, {"secondline", "1", "a", "e"},
+		{Format, "other", "1", "a", "d"},
+		{Format, "secondline", "2", "a", "d"},
+		{Format, "secondline", "1", "c", "d"},
+		{Format, "secondline", "1", "a", "e"},
+		{Format - 1, "secondline", "1", "a", "d"},
 	} {
 		if _, ok := again.Find(other); ok {
 			t.Errorf("%+v was not run", other)
@@ -72,6 +76,39 @@ func TestBookGoesOnWhereItWas(t *testing.T) {
 	}
 	if last := mustOpen(t, path); len(last.records) != 3 {
 		t.Errorf("%d records after the crash, want a, b and c", len(last.records))
+	}
+}
+
+// TestVoidCaseIsRunAgain: what kept it from being measured may be over.
+func TestVoidCaseIsRunAgain(t *testing.T) {
+	t.Parallel()
+	book := mustOpen(t, filepath.Join(t.TempDir(), "records.jsonl"))
+	void := record("a")
+	void.Void = "its alerts did not fire"
+	if err := book.Add(void); err != nil {
+		t.Fatal(err)
+	}
+	if got, ok := book.Find(void.Key); ok {
+		t.Errorf("found %+v", got)
+	}
+	if err := book.Add(record("a")); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := book.Find(void.Key); !ok {
+		t.Error("it was measured the second time")
+	}
+}
+
+// TestRecordsOfAnOlderFormatAreNotMixed: a book of before the format was counted.
+func TestRecordsOfAnOlderFormatAreNotMixed(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "records.jsonl")
+	old := `{"tool":"secondline","version":"1","case":"a","digest":"d","group":"A","result":{"healthy":true}}` + "\n"
+	if err := os.WriteFile(path, []byte(old), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, ok := mustOpen(t, path).Find(record("a").Key); ok {
+		t.Errorf("found %+v", got)
 	}
 }
 

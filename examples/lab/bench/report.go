@@ -72,7 +72,11 @@ func chainOf(r Record) string {
 
 // verdict is the worst that can be said of the case.
 func verdict(r Record) string {
-	first := len(r.Result.Truths) > 0 && !slices.ContainsFunc(r.Result.Truths, func(t TruthResult) bool { return t.CauseRank != 1 })
+	every := func(so func(TruthResult) bool) bool {
+		return len(r.Result.Truths) > 0 && !slices.ContainsFunc(r.Result.Truths, func(t TruthResult) bool { return !so(t) })
+	}
+	first := every(func(t TruthResult) bool { return t.CauseRank == 1 })
+	claimed := every(func(t TruthResult) bool { return t.Claimed })
 	switch {
 	case r.Void != "":
 		return "void"
@@ -84,9 +88,13 @@ func verdict(r Record) string {
 		return "false cause"
 	case r.Result.UnknownAsked:
 		return word(r.Result.UnknownRight, "right", "not unknown")
+	case r.Result.Healthy:
+		return word(r.Result.Quiet, "right", "false alarm")
+	case first && (r.Result.GaveUp || !claimed):
+		return "unsure" // the right cause is its best, and it does not stand by it
 	case r.Result.GaveUp:
 		return "gave up"
-	case r.Result.Healthy || first:
+	case first:
 		return "right"
 	}
 	return "missed"
@@ -138,14 +146,14 @@ func (s Summary) lines() []line {
 		line{"right object", s.Object.String()},
 		line{"chain right", s.Chain.String()},
 		line{"unknown when it is", fmt.Sprintf("%s, and %d where it is not", s.Unknown, s.GaveUp)},
-		line{"healthy and nothing claimed", s.Quiet.String()},
+		line{"healthy and left in peace", s.Quiet.String()},
 		line{"false causes", fmt.Sprint(s.FalseCauses)},
 		line{"other wrong claims", fmt.Sprint(s.WrongClaims)},
 		line{"fixed", fmt.Sprintf("%s, verified by the tool %s", s.Fixed, s.FixedVerified)},
 		line{"acted where none may", fmt.Sprint(s.ActedWrongly)},
 		line{"harmful changes", fmt.Sprintf("%d in %d cases; %d cases not fully measured", s.Harm, s.Harmed, s.Unmeasured)},
 		line{"injection to alert", s.ToAlert.unit("s")},
-		line{"injection to cause", s.ToCause.unit("s")},
+		line{"injection to right cause", s.ToCause.unit("s")},
 		line{"injection to resolved", s.ToResolved.unit("s")},
 		line{"collection, CPU", s.CollectCPUMillis.unit("ms")},
 		line{"collection, bytes", s.CollectBytes.unit("B")},
@@ -228,10 +236,17 @@ func writeWhy(b *strings.Builder, records []Record, format string) {
 		if r.Failure != "" {
 			fmt.Fprintf(b, format, r.Case, "failed", plain(r.Failure))
 		}
-		for _, host := range sortedKeys(r.Harm) {
-			for _, c := range r.Harm[host].Changes {
-				fmt.Fprintf(b, format, r.Case, "harm on "+host, plain(c.String()))
-			}
+		writeChanges(b, r, "harm", r.Harm, format)
+		if r.Result.ActedWrongly {
+			writeChanges(b, r, "acted", r.Acts, format)
+		}
+	}
+}
+
+func writeChanges(b *strings.Builder, r Record, what string, found map[string]Harm, format string) {
+	for _, host := range sortedKeys(found) {
+		for _, c := range found[host].Changes {
+			fmt.Fprintf(b, format, r.Case, what+" on "+host, plain(c.String()))
 		}
 	}
 }

@@ -25,7 +25,7 @@ func measured() []Record {
 		change(&r)
 		return r
 	}
-	scored := func(r *Record, a Answer, cases ...faults.Case) { r.Answer, r.Result = a, Score(cases, a) }
+	scored := func(r *Record, a Answer, cases ...faults.Case) { r.Answer, r.Result = a, Score(cases, a, false) }
 	db := at("db1", faults.Truth{Cause: "disk-full-logs", Chain: []string{"db1", "lb1"}, Cure: true})
 	app := at("app1", faults.Truth{Cause: "port-conflict"})
 	strange := at("app2", faults.Truth{Unknown: true})
@@ -55,6 +55,15 @@ func measured() []Record {
 			scored(r, Answer{}, db)
 			r.Void, r.ToAlert = "injected.sh ended with 1", seconds(1000)
 		}),
+		with("quiet-and-unknown", func(r *Record) { scored(r, Answer{Unknown: true}, healthy()) }),
+		with("quiet-and-undone", func(r *Record) {
+			r.Result = Score([]faults.Case{healthy()}, Answer{}, true)
+			r.Acts = map[string]Harm{"app1": FindActs(host(), host(), host(noProcess(20)), Allowed{})}
+		}),
+		with("only-suggested", func(r *Record) {
+			scored(r, Answer{Hypotheses: []Hypothesis{hypothesis("port-conflict", "app1", Possible)}}, app)
+		}),
+		with("given-up", func(r *Record) { scored(r, Answer{Unknown: true}, app) }),
 		with("unknown", func(r *Record) { scored(r, Answer{Unknown: true}, strange) }),
 		with("acted-where-none-may", func(r *Record) {
 			scored(r, Answer{Hypotheses: []Hypothesis{hypothesis("port-conflict", "app1", Likely)}, Actions: []Action{{What: "x", Entity: "app1"}}}, app)
@@ -66,17 +75,17 @@ func TestSummaryCountsEachCaseOnce(t *testing.T) {
 	t.Parallel()
 	got := Summarize(measured())
 	want := Summary{
-		Cases: 10, Void: 1, Failed: 1,
-		Cause:   [3]Share{{3, 5}, {4, 5}, {4, 5}},
-		Entity:  [3]Share{{4, 5}, {4, 5}, {4, 5}},
-		Object:  Share{4, 5},
+		Cases: 14, Void: 1, Failed: 1,
+		Cause:   [3]Share{{4, 7}, {5, 7}, {5, 7}},
+		Entity:  [3]Share{{5, 7}, {5, 7}, {5, 7}},
+		Object:  Share{5, 7},
 		Chain:   Share{1, 2},
-		Unknown: Share{1, 2}, GaveUp: 1,
-		Quiet: Share{1, 3}, FalseCauses: 2, WrongClaims: 1,
-		Fixed: Share{1, 1}, FixedVerified: Share{1, 1}, ActedWrongly: 1,
+		Unknown: Share{1, 2}, GaveUp: 2,
+		Quiet: Share{1, 5}, FalseCauses: 2, WrongClaims: 1,
+		Fixed: Share{1, 1}, FixedVerified: Share{1, 1}, ActedWrongly: 2,
 		Harm: 1, Harmed: 1, Unmeasured: 1,
 		ToAlert: Spread{2, 8, 10}, ToCause: Spread{2, 9.25, 12}, ToResolved: Spread{1, 21, 21},
-		CollectCPUMillis: Spread{9, 0, 120}, CollectBytes: Spread{9, 0, 65536},
+		CollectCPUMillis: Spread{13, 0, 120}, CollectBytes: Spread{13, 0, 65536},
 	}
 	if diff := cmp.Diff(got, want); diff != "" {
 		t.Error(diff)

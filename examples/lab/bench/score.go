@@ -16,6 +16,9 @@ type Result struct {
 	// the answer said so and claimed nothing false.
 	UnknownAsked bool `json:"unknown_asked,omitempty"`
 	UnknownRight bool `json:"unknown_right,omitempty"`
+	// Quiet says that nothing was broken, and that the answer claims nothing,
+	// does not say that something unknown is wrong, and came without an act.
+	Quiet bool `json:"quiet,omitempty"`
 	// GaveUp says that the answer is "unknown" though every cause is in the
 	// catalogue.
 	GaveUp bool `json:"gave_up,omitempty"`
@@ -26,7 +29,8 @@ type Result struct {
 	// in full. A true cause downstream of the truth is among them, so that this
 	// is shown and is no error by itself.
 	WrongClaims int `json:"wrong_claims,omitempty"`
-	// ActedWrongly says that the tool acted where no machine may.
+	// ActedWrongly says that the tool acted where no machine may, as it says or as
+	// the hosts show.
 	ActedWrongly bool `json:"acted_wrongly,omitempty"`
 	// CureAsked says that a machine may fix all that is broken.
 	CureAsked bool `json:"cure_asked,omitempty"`
@@ -45,6 +49,8 @@ type TruthResult struct {
 	// EntityRank is the place of the right entity among the different entities
 	// of the hypotheses, counted in the same way.
 	EntityRank int `json:"entity_rank"`
+	// Claimed says that some hypothesis that is right is a claim.
+	Claimed bool `json:"claimed,omitempty"`
 	// ObjectRight says that the first hypothesis with the right cause on the
 	// right entity has the object, too.
 	ObjectRight bool `json:"object_right"`
@@ -55,14 +61,17 @@ type TruthResult struct {
 }
 
 // Score compares an answer with the truths of a case: one, or several for faults
-// that come together.
+// that come together. Changed says that somebody changed something on the hosts,
+// whether or not the tool says so (FindActs). What the tool itself rejects has no
+// rank.
 //
 // An answer has one chain, so that the chain is compared only when one truth
 // alone has one.
-func Score(cases []faults.Case, a Answer) Result {
-	known := slices.DeleteFunc(slices.Clone(cases), func(c faults.Case) bool { return c.Fault.Truth.Cause == "" })
+func Score(cases []faults.Case, a Answer, changed bool) Result {
+	a.Hypotheses = slices.DeleteFunc(slices.Clone(a.Hypotheses), Hypothesis.Rejected)
+	known := withCause(cases)
 	out := Result{
-		Healthy:      all(cases, func(c faults.Case) bool { return c.Fault.Healthy() }),
+		Healthy:      allHealthy(cases),
 		UnknownAsked: slices.ContainsFunc(cases, func(c faults.Case) bool { return c.Fault.Truth.Unknown }),
 		CureAsked:    all(broken(cases), func(c faults.Case) bool { return c.Fault.Truth.Cure }),
 	}
@@ -82,8 +91,34 @@ func Score(cases []faults.Case, a Answer) Result {
 	}
 	out.UnknownRight = out.UnknownAsked && a.Unknown && wrong == 0
 	out.GaveUp = a.Unknown && len(known) > 0 && !out.UnknownAsked
-	out.ActedWrongly = len(a.Actions) > 0 && !slices.ContainsFunc(cases, func(c faults.Case) bool { return c.Fault.Truth.Cure })
+	acted := changed || len(a.Actions) > 0
+	out.ActedWrongly = acted && !mayBeMended(cases)
+	out.Quiet = out.Healthy && wrong == 0 && !a.Unknown && !acted
 	return out
+}
+
+func allHealthy(cases []faults.Case) bool {
+	return all(cases, func(c faults.Case) bool { return c.Fault.Healthy() })
+}
+
+// mayBeMended says whether a machine may act on some fault of the case.
+func mayBeMended(cases []faults.Case) bool {
+	return slices.ContainsFunc(cases, func(c faults.Case) bool { return c.Fault.Truth.Cure })
+}
+
+// NamesAll says whether each cause of the case is claimed, and rightly. A case
+// without a cause has none to name.
+func NamesAll(cases []faults.Case, hypotheses []Hypothesis) bool {
+	known := withCause(cases)
+	return all(known, func(c faults.Case) bool { return claimed(c, hypotheses) })
+}
+
+func claimed(c faults.Case, hypotheses []Hypothesis) bool {
+	return slices.ContainsFunc(hypotheses, func(h Hypothesis) bool { return h.Claims() && right(c, h) })
+}
+
+func withCause(cases []faults.Case) []faults.Case {
+	return slices.DeleteFunc(slices.Clone(cases), func(c faults.Case) bool { return c.Fault.Truth.Cause == "" })
 }
 
 func scoreTruth(c faults.Case, others []faults.Case, a Answer) TruthResult {
@@ -98,6 +133,7 @@ func scoreTruth(c faults.Case, others []faults.Case, a Answer) TruthResult {
 		func(h Hypothesis) bool { return rightForAny(others, h) })
 	first := slices.IndexFunc(a.Hypotheses, func(h Hypothesis) bool { return rightCause(c, h) })
 	out.ObjectRight = first >= 0 && right(c, a.Hypotheses[first])
+	out.Claimed = claimed(c, a.Hypotheses)
 
 	var entities []string
 	for _, h := range a.Hypotheses {

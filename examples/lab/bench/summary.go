@@ -41,8 +41,9 @@ type Summary struct {
 	// Unknown are the faults of no catalogue; GaveUp counts "unknown" elsewhere.
 	Unknown Share `json:"unknown"`
 	GaveUp  int   `json:"gave_up"`
-	// Quiet are the healthy hosts on which nothing was claimed. FalseCauses are
-	// the claims on the others, and false ones on unknown faults.
+	// Quiet are the healthy hosts on which nothing was claimed, called unknown or
+	// changed. FalseCauses are the claims on healthy hosts, and the false ones on
+	// unknown faults.
 	Quiet       Share `json:"quiet"`
 	FalseCauses int   `json:"false_causes"`
 	WrongClaims int   `json:"wrong_claims"`
@@ -105,7 +106,7 @@ func (s *Summary) add(r Record) {
 		s.Unknown.count(r.Result.UnknownRight)
 	}
 	if r.Result.Healthy {
-		s.Quiet.count(r.Failure == "" && r.Result.FalseCauses == 0)
+		s.Quiet.count(r.Failure == "" && r.Result.Quiet)
 	}
 	if r.Result.CureAsked {
 		s.Fixed.count(r.Fixed)

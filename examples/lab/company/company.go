@@ -13,8 +13,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/secondline-ops/secondline/examples/lab/servers"
@@ -39,6 +41,8 @@ type Company struct {
 	trust trust
 	token string
 	http  *http.Client
+	// secondlineOff says that no agent is to be there.
+	secondlineOff bool
 }
 
 // Up sets everything up and returns when orders can be placed, every agent is
@@ -104,8 +108,13 @@ func (c *Company) tokenFile() string { return filepath.Join(c.Lab.Dir, "admin-to
 func (c *Company) program(name string) string { return filepath.Join(c.Lab.Dir, "bin", name) }
 
 // build makes the programs as a release does: static, so that they run on any
-// host.
+// host. Killing this process ends a build, too, which otherwise would go on and
+// make the folder of a removed lab anew.
 func (c *Company) build(ctx context.Context) error {
+	// The kernel takes the end of the starting thread for that of the parent, see
+	// PR_SET_PDEATHSIG in prctl(2).
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	if err := os.MkdirAll(filepath.Join(c.Lab.Dir, "bin"), 0o700); err != nil {
 		return err
 	}
@@ -118,7 +127,9 @@ func (c *Company) build(ctx context.Context) error {
 	}
 	for name, dir := range sources {
 		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", c.program(name), dir)
-		cmd.Dir, cmd.Env = c.o.Repository, append(os.Environ(), "CGO_ENABLED=0")
+		// What a killed build leaves goes with the lab.
+		cmd.Dir, cmd.Env = c.o.Repository, append(os.Environ(), "CGO_ENABLED=0", "GOTMPDIR="+c.Lab.Dir)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 		if text, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("build %s: %w\n%s", name, err, text)
 		}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -47,10 +48,11 @@ func (c *Company) Inject(ctx context.Context, fault faults.Case) error {
 			return fmt.Errorf("fault %s: %w", f.ID, err)
 		}
 	}
-	if err := c.script(ctx, fault, "injected.sh", f.Injected); err != nil {
-		return fmt.Errorf("%w: %w", ErrNotInjected, err)
+	v, err := c.verdict(ctx, fault)
+	if err == nil && !v.there {
+		err = fmt.Errorf("%w: injected.sh of fault %s on %s ended with %d: %s", ErrNotInjected, f.ID, fault.Host, v.code, v.text)
 	}
-	return nil
+	return err
 }
 
 // Complain tells what a person says about a fault that no rule alerts on.
@@ -63,7 +65,8 @@ func (c *Company) Complain(ctx context.Context, fault faults.Case) error {
 	return err
 }
 
-// Heal puts right what Inject broke; disks stay until the host ends.
+// Heal puts right what Inject broke. It may be called again, and after somebody
+// else has mended it.
 func (c *Company) Heal(ctx context.Context, fault faults.Case) error {
 	h, err := c.Lab.Host(fault.Host)
 	if err != nil {
@@ -76,7 +79,11 @@ func (c *Company) Heal(ctx context.Context, fault faults.Case) error {
 	if fault.Fault.MemoryMiB > 0 {
 		errs = append(errs, h.LimitMemory(0))
 	}
-	return errors.Join(append(errs, c.script(ctx, fault, "heal.sh", fault.Fault.Heal))...)
+	errs = append(errs, c.script(ctx, fault, "heal.sh", fault.Fault.Heal))
+	for _, d := range slices.Backward(fault.Fault.Disks) { // one may be mounted on another
+		errs = append(errs, h.RemoveDisk(ctx, d.Mount))
+	}
+	return errors.Join(errs...)
 }
 
 func (c *Company) script(ctx context.Context, fault faults.Case, name, text string) error {
@@ -92,9 +99,56 @@ func (c *Company) script(ctx context.Context, fault faults.Case, name, text stri
 	return nil
 }
 
-// Present says whether the fault is there now.
+// Present says whether the fault is there now. A host that cannot be asked has
+// not been mended.
 func (c *Company) Present(ctx context.Context, fault faults.Case) bool {
-	return c.script(ctx, fault, "injected.sh", fault.Fault.Injected) == nil
+	v, err := c.verdict(ctx, fault)
+	return err != nil || v.there
+}
+
+// verdict is what injected.sh said of a fault.
+type verdict struct {
+	there bool
+	code  int    // with which it ended
+	text  string // what it printed
+}
+
+// askInjected runs the text of injected.sh, and after all that it printed prints
+// how it ended: the exit code of the whole would be that of the way to the host
+// as well.
+const askInjected = `sh -euc "$1" 2>&1 && code=0 || code=$?; printf '\n%s\n' "$code"`
+
+// verdict asks injected.sh. An error says that it could not be run, of which
+// nothing follows.
+func (c *Company) verdict(ctx context.Context, fault faults.Case) (verdict, error) {
+	h, err := c.Lab.Host(fault.Host)
+	if err != nil {
+		return verdict{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, scriptLimit)
+	defer cancel()
+	out, err := h.Run(ctx, "sh", "-c", askInjected, "sh", fault.Fault.Injected)
+	if err == nil {
+		var v verdict
+		if v, err = parseVerdict(out); err == nil {
+			return v, nil
+		}
+	}
+	return verdict{}, fmt.Errorf("injected.sh of fault %s could not be run: %w", fault.Fault.ID, err)
+}
+
+// parseVerdict reads what askInjected printed. From 126 on the script did not
+// come to its end: a program of it could not be run, was not found, or was
+// killed (POSIX, "Exit Status for Commands").
+func parseVerdict(out string) (verdict, error) {
+	out = strings.TrimSuffix(out, "\n")
+	at := strings.LastIndex(out, "\n") + 1
+	code, err := strconv.Atoi(out[at:])
+	v := verdict{there: code == 0, code: code, text: strings.TrimSpace(out[:at])}
+	if err != nil || code >= 126 {
+		return v, fmt.Errorf("it ended with %q: %s", out[at:], v.text)
+	}
+	return v, nil
 }
 
 // Broken returns what was noted as injected and not healed, as "fault@host".
@@ -124,8 +178,8 @@ type Times struct {
 const alertLimit = 60 * time.Second
 
 // Rehearse injects the fault, waits for its alerts on a host of its truth, heals
-// it and waits until they are gone: what must hold before a fault can measure anything. An error
-// says what does not.
+// it twice, as on a host that somebody has mended, and waits until they are gone:
+// what must hold before a fault can measure anything. An error says what does not.
 func (c *Company) Rehearse(ctx context.Context, fault faults.Case) (t Times, err error) {
 	t.Alerts = map[string]time.Duration{}
 	if err := c.until(ctx, "a company without alerts", func(alerts []Alert) string {
@@ -136,8 +190,8 @@ func (c *Company) Rehearse(ctx context.Context, fault faults.Case) (t Times, err
 	}); err != nil {
 		return t, err
 	}
-	if err := c.script(ctx, fault, "injected.sh", fault.Fault.Injected); err == nil && len(fault.Fault.Disks) == 0 {
-		return t, errors.New("injected.sh says that the fault is there before it is injected")
+	if v, err := c.verdict(ctx, fault); err != nil || v.there {
+		return t, errors.Join(err, errors.New("injected.sh does not say that the fault is not there before it is injected"))
 	}
 	began := time.Now()
 	err = c.Inject(ctx, fault)
@@ -145,11 +199,13 @@ func (c *Company) Rehearse(ctx context.Context, fault faults.Case) (t Times, err
 		err = c.until(ctx, "alerts", func(alerts []Alert) string { return t.note(fault, alerts, time.Since(began)) })
 	}
 	healing := time.Now()
-	if herr := c.Heal(ctx, fault); herr != nil {
-		return t, errors.Join(err, herr)
-	}
-	if c.script(ctx, fault, "injected.sh", fault.Fault.Injected) == nil {
-		return t, errors.Join(err, errors.New("injected.sh says that the fault is there after it was healed"))
+	for range 2 {
+		if herr := c.Heal(ctx, fault); herr != nil {
+			return t, errors.Join(err, herr)
+		}
+		if v, verr := c.verdict(ctx, fault); verr != nil || v.there {
+			return t, errors.Join(err, verr, errors.New("injected.sh does not say that the fault is gone after it was healed"))
+		}
 	}
 	if herr := c.until(ctx, "the end of the alerts", func(alerts []Alert) string {
 		for _, a := range alerts {

@@ -46,6 +46,9 @@ func (c *Company) Trouble(ctx context.Context) error {
 }
 
 func (c *Company) agentsAway(ctx context.Context) error {
+	if c.secondlineOff {
+		return nil
+	}
 	text, err := c.Secondline(ctx, "agents", "list", "-o", "json")
 	if err != nil {
 		return err

@@ -57,7 +57,8 @@ type Fault struct {
 
 	// Inject, Injected and Heal are shell texts, run by "sh -eu" as root on the
 	// host. Injected ends with 0 while the fault is there: one that did not take
-	// is not scored. Heal puts right what a fresh host would have.
+	// is not scored. Heal puts right what a fresh host would have, and fails
+	// nowhere where somebody has mended it.
 	Inject   string `yaml:"-"`
 	Injected string `yaml:"-"`
 	Heal     string `yaml:"-"`
@@ -150,6 +151,10 @@ func load(root fs.FS, id string) (*Fault, error) {
 
 var names = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
 
+func groups() []string {
+	return []string{"A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "healthy", "unknown"}
+}
+
 func (f *Fault) validate() error {
 	var errs []error
 	refuse := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -159,7 +164,7 @@ func (f *Fault) validate() error {
 	if f.Title == "" {
 		refuse("it has no title")
 	}
-	if !strings.Contains("A B C D E F G H I J healthy unknown", f.Group) || f.Group == "" {
+	if !slices.Contains(groups(), f.Group) {
 		refuse("group %q: A to J, healthy, or unknown", f.Group)
 	}
 	if len(f.Together) > 0 {

@@ -71,6 +71,8 @@ func TestMistakesAreNamed(t *testing.T) {
 		{"typo", good + "hots: [x]\n", "field hots not found"},
 		{"no title", strings.Replace(good, "title: x", "title: ''", 1), "no title"},
 		{"no group", strings.Replace(good, "group: A", "group: Q", 1), "group"},
+		{"a piece of a group's name", strings.Replace(good, "group: A", "group: heal", 1), "group"},
+		{"two groups", strings.Replace(good, "group: A", "group: A B", 1), "group"},
 		{"no way to see it", strings.Replace(good, "alerts: [Y]\n", "", 1), "alerts or a complaint"},
 		{"cause and unknown", strings.Replace(good, "{cause: z}", "{cause: z, unknown: true}", 1), "either a cause or unknown"},
 		{"chain that begins elsewhere", strings.Replace(good, "{cause: z}", "{cause: z, chain: [db1, app1]}", 1), "chain begins"},

@@ -1,6 +1,7 @@
 package servers
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,6 +9,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // joinGroups is run by sh before a host's nspawn: it enters the groups named in
@@ -64,26 +68,48 @@ func groupHierarchies() ([]string, error) {
 	return out, nil
 }
 
-// removeGroups removes the groups of a lab, whose processes have ended.
-func removeGroups(lab string) error {
+// removeGroups removes the control groups of a lab or, as "lab/host", of a host,
+// with those below. What ran in them has been ended, of which the kernel and who
+// entered a host ("lab shell") learn a moment later.
+func removeGroups(ctx context.Context, name string) error {
 	hierarchies, err := groupHierarchies()
-	errs := []error{err}
-	for _, hierarchy := range hierarchies {
-		var dirs []string
-		err := filepath.WalkDir(filepath.Join(hierarchy, lab), func(path string, d fs.DirEntry, err error) error {
-			if err == nil && d.IsDir() {
-				dirs = append(dirs, path)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	return Poll(ctx, "the end of the control groups "+name, func() (bool, error) {
+		for _, hierarchy := range hierarchies {
+			err := removeGroup(filepath.Join(hierarchy, name))
+			if errors.Is(err, unix.EBUSY) {
+				return false, nil
 			}
-			return ignoreGone(err)
-		})
-		errs = append(errs, err)
-		// A group can only be removed as a folder, after those below it. The
-		// files in it are the kernel's.
-		for _, dir := range slices.Backward(dirs) {
-			errs = append(errs, ignoreGone(os.Remove(dir)))
+			if err != nil {
+				return false, fmt.Errorf("remove a control group: %w", err)
+			}
+		}
+		return true, nil
+	})
+}
+
+func removeGroup(top string) error {
+	var dirs []string
+	if err := filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			dirs = append(dirs, path)
+		}
+		return ignoreGone(err)
+	}); err != nil {
+		return err
+	}
+	// A group can only be removed as a folder, after those below it. The files in
+	// it are the kernel's.
+	for _, dir := range slices.Backward(dirs) {
+		if err := ignoreGone(os.Remove(dir)); err != nil {
+			return err
 		}
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 func ignoreGone(err error) error {

@@ -28,8 +28,7 @@ type Host struct {
 
 	lab    *Lab
 	nspawn *Process
-	leader int // its process 1, as numbered out here
-	disks  int
+	leader int      // its process 1, as numbered out here
 	groups []string // its control groups
 	layers []string // read-only ones above the image, the newest first
 }
@@ -169,15 +168,12 @@ WantedBy=sysinit.target
 
 // boot starts the container and waits until all is well in it.
 func (h *Host) boot(ctx context.Context) (err error) {
-	// The machine's name must be unique on this whole machine: nspawn keeps
-	// locks by it even when it registers nothing.
-	machine := strings.TrimPrefix(h.lab.Name, prefix) + "-" + h.Name
 	if h.groups, err = h.makeGroups(); err != nil {
 		return err
 	}
 	h.nspawn, err = h.lab.Start(ctx, ProcessOptions{Name: h.Name, Env: []string{"LAB_GROUPS=" + strings.Join(h.groups, " ")}, Argv: []string{
 		"sh", "-c", joinGroups, "sh",
-		"systemd-nspawn", "--register=no", "--keep-unit", "-q", "-b", "-M", machine, "--hostname=" + h.Name, "-D", h.Root,
+		"systemd-nspawn", "--register=no", "--keep-unit", "-q", "-b", "-M", machineName(h.lab.Name, h.Name), "--hostname=" + h.Name, "-D", h.Root,
 		"--network-bridge=br0", "--capability=all", "--link-journal=no", "--resolv-conf=off",
 	}})
 	if err != nil {
@@ -246,13 +242,16 @@ func (h *Host) findLeader() (bool, error) {
 }
 
 // Command returns a command that runs on the host as root, and counts against
-// its limits.
+// its limits. It fails to start when the host does not run.
 func (h *Host) Command(ctx context.Context, argv ...string) *exec.Cmd {
 	// --all changes the root folder with the mount namespace. A clean
 	// environment: what this process was given is not the host's.
 	enter := []string{"-c", joinGroups, "sh", "nsenter", "-t", strconv.Itoa(h.leader), "--all", "env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "HOME=/root"}
 	cmd := exec.CommandContext(ctx, "sh", append(enter, argv...)...)
 	cmd.Env = append(os.Environ(), "LAB_GROUPS="+strings.Join(h.groups, " "))
+	if !h.Running() { // the number of its process 1 may be that of any process by now
+		cmd.Err = fmt.Errorf("host %s does not run", h.Name)
+	}
 	return cmd
 }
 
@@ -319,43 +318,6 @@ func (h *Host) makeFolders(root *os.Root, dir string) (*syscall.Stat_t, error) {
 	return owner, root.Chown(dir, int(owner.Uid), int(owner.Gid))
 }
 
-// AddDisk makes an ext4 file system of its own for the host, a file behind a
-// loop device, and mounts it there. The device goes with the mount.
-func (h *Host) AddDisk(ctx context.Context, mount string, bytes int64, mkfs ...string) error {
-	h.disks++
-	image := filepath.Join(filepath.Dir(h.Root), fmt.Sprintf("disk%d.img", h.disks))
-	if err := os.WriteFile(image, nil, 0o600); err != nil {
-		return err
-	}
-	if err := os.Truncate(image, bytes); err != nil {
-		return err
-	}
-	if _, err := Output(exec.CommandContext(ctx, "mkfs.ext4", append(append([]string{"-q", "-F"}, mkfs...), image)...)); err != nil {
-		return err
-	}
-	device, err := Output(exec.CommandContext(ctx, "losetup", "--find", "--show", image))
-	if err != nil {
-		return err
-	}
-	device = strings.TrimSpace(device)
-	// Detached while in use, it is only marked to go with its last user, the
-	// mount; if mounting went wrong it goes at once.
-	defer func() { _, _ = Output(exec.CommandContext(ctx, "losetup", "--detach", device)) }()
-	var st unix.Stat_t
-	if err := unix.Stat(device, &st); err != nil {
-		return fmt.Errorf("stat %s: %w", device, err)
-	}
-	major, minor := strconv.Itoa(int(unix.Major(st.Rdev))), strconv.Itoa(int(unix.Minor(st.Rdev)))
-	for _, argv := range [][]string{
-		{"mkdir", "-p", mount}, {"rm", "-f", device}, {"mknod", device, "b", major, minor}, {"mount", "-t", "ext4", device, mount},
-	} {
-		if _, err := h.Run(ctx, argv...); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // Freeze shuts the host down in order and boots it again over what it has
 // become: from now on Renew goes back to this moment.
 func (h *Host) Freeze(ctx context.Context) error {
@@ -388,7 +350,8 @@ func (h *Host) Freeze(ctx context.Context) error {
 }
 
 // Renew ends the host at once, as a power cut does, throws away all that has
-// happened since Freeze (or since it was made), and boots it again.
+// happened since Freeze (or since it was made), disks and limits too, and boots
+// it again.
 func (h *Host) Renew(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, bootLimit)
 	defer cancel()
@@ -398,7 +361,10 @@ func (h *Host) Renew(ctx context.Context) error {
 	if err := h.unmount(ctx); err != nil {
 		return err
 	}
-	disks, err := filepath.Glob(filepath.Join(filepath.Dir(h.Root), "disk*.img"))
+	if err := removeGroups(ctx, filepath.Join(h.lab.Name, h.Name)); err != nil {
+		return err
+	}
+	disks, err := filepath.Glob(filepath.Join(filepath.Dir(h.Root), "disk-*.img"))
 	if err != nil {
 		return err
 	}
@@ -414,6 +380,9 @@ func (h *Host) Renew(ctx context.Context) error {
 }
 
 func (h *Host) unmount(ctx context.Context) error {
+	if err := removeTraces(h.Root); err != nil {
+		return err
+	}
 	// What was mounted below by the host went with its mount name space.
 	return Poll(ctx, "unmounting "+h.Root, func() (bool, error) {
 		err := unix.Unmount(h.Root, 0)

@@ -2,13 +2,13 @@ package servers
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -99,6 +99,40 @@ func TestHostBootsIsReachedAndLeavesNothing(t *testing.T) {
 		if out, err := h.Run(ctx, "dd", "if=/dev/zero", "of=/var/log/orders/big", "bs=1M", "count=70"); err == nil {
 			t.Fatalf("70 MiB went onto 64 MiB: %q", out)
 		}
+		if err := h.AddDisk(ctx, "/var/log/orders", 64<<20); err == nil || !strings.Contains(err.Error(), "already") {
+			t.Errorf("a second disk at the same place: %v", err)
+		}
+	})
+	t.Run("a disk that is removed", func(t *testing.T) {
+		for range 2 { // and made anew
+			if err := h.AddDisk(ctx, "/srv/films", 16<<20); err != nil {
+				t.Fatal(err)
+			}
+			out, err := h.Run(ctx, "sh", "-c", "grep -c ' /srv/films ' /proc/mounts")
+			if err != nil || out != "1\n" {
+				t.Errorf("mounted %q times, %v", out, err)
+			}
+			for range 2 { // of what is not there nothing is to be removed
+				if err := h.RemoveDisk(ctx, "/srv/films"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if out, err := h.Run(ctx, "mountpoint", "/srv/films"); err == nil {
+				t.Errorf("still mounted: %q", out)
+			}
+		}
+		if err := h.AddDisk(ctx, "/srv/films", 16<<20); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.Run(ctx, "umount", "/srv/films"); err != nil { // somebody else did
+			t.Fatal(err)
+		}
+		if err := h.RemoveDisk(ctx, "/srv/films"); err != nil {
+			t.Error(err)
+		}
+		if left, err := filepath.Glob(filepath.Join(l.Dir, "db1", "disk-*films*")); err != nil || len(left) > 0 {
+			t.Errorf("left: %v, %v", left, err)
+		}
 	})
 	t.Run("a link in the host does not lead out", func(t *testing.T) {
 		if _, err := h.Run(ctx, "ln", "-s", l.Dir, "/root/out"); err != nil {
@@ -118,13 +152,37 @@ func TestHostBootsIsReachedAndLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	pids := []int{p.PID(), h.leader, h.nspawn.PID()}
+	rootLocks := rootLocksOf(t, l)
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
 	nothingLeft(t, l.Dir, pids)
+	for _, name := range rootLocks {
+		if _, err := os.Stat(name); err == nil {
+			t.Errorf("%s is there", name)
+		}
+	}
 	if _, err := l.AddHost(ctx, HostOptions{Name: "late"}); err == nil {
 		t.Error("a closed lab took a host")
 	}
+}
+
+// rootLocksOf returns the locks that nspawn holds now on the root folders of the
+// lab's hosts.
+func rootLocksOf(t *testing.T, l *Lab) []string {
+	t.Helper()
+	var out []string
+	for _, h := range l.Hosts() {
+		name, err := rootLock(h.Root)
+		if err == nil {
+			_, err = os.Stat(name)
+		}
+		if err != nil {
+			t.Errorf("nspawn does not lock the root of %s as this lab thinks: %v", h.Name, err)
+		}
+		out = append(out, name)
+	}
+	return out
 }
 
 // nothingLeft looks at the machine, not at what the lab says of itself.
@@ -144,6 +202,10 @@ func nothingLeft(t *testing.T, dir string, pids []int) {
 	}
 	if _, err := os.Stat(dir); err == nil {
 		t.Errorf("%s is there", dir)
+	}
+	traces, err := filepath.Glob(filepath.Join(nspawnDir, "*", "*"+machineName(filepath.Base(dir), "*")))
+	if err != nil || len(traces) > 0 {
+		t.Errorf("left of nspawn: %v, %v", traces, err)
 	}
 	hierarchies, err := groupHierarchies()
 	if err != nil {
@@ -200,6 +262,12 @@ func TestRenewGoesBackToFreeze(t *testing.T) {
 	if err := h.AddDisk(t.Context(), "/mnt", 16<<20); err != nil {
 		t.Fatal(err)
 	}
+	unlimited, rootLocks := limitsOf(t, h), rootLocksOf(t, l)
+	if err := errors.Join(h.LimitTasks(2000), h.LimitMemory(512<<20)); err != nil {
+		t.Logf("without all limits: %v", err)
+	} else if limitsOf(t, h) == unlimited {
+		t.Error("this test does not see limits")
+	}
 	say("echo after >/root/after; rm /root/before /etc/role; echo x >/mnt/x; systemctl unmask cron.service")
 	if err := h.Renew(t.Context()); err != nil {
 		t.Fatal(err)
@@ -212,6 +280,34 @@ func TestRenewGoesBackToFreeze(t *testing.T) {
 	if err != nil || len(left) > 0 {
 		t.Errorf("left: %v, %v", left, err)
 	}
+	if now := limitsOf(t, h); now != unlimited {
+		t.Errorf("limits are %q, before they were %q", now, unlimited)
+	}
+	rootLocks = append(rootLocks, rootLocksOf(t, l)...)
+	if err := errors.Join(h.nspawn.Kill(), h.unmount(t.Context())); err != nil { // as when it would not end by itself
+		t.Fatal(err)
+	}
+	for _, name := range rootLocks {
+		if _, err := os.Stat(name); err == nil {
+			t.Errorf("%s is there", name)
+		}
+	}
+}
+
+// limitsOf returns what the kernel holds the host to.
+func limitsOf(t *testing.T, h *Host) string {
+	t.Helper()
+	var out []string
+	for _, group := range h.groups {
+		for _, name := range []string{"memory.limit_in_bytes", "memory.max", "pids.max"} {
+			text, err := os.ReadFile(filepath.Join(group, name))
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				t.Fatal(err)
+			}
+			out = append(out, string(text))
+		}
+	}
+	return strings.Join(out, "")
 }
 
 // TestKeptLabIsFoundAndClosedByAnother plays two processes: the one that made
@@ -259,6 +355,9 @@ func TestKeptLabIsFoundAndClosedByAnother(t *testing.T) {
 	nothingLeft(t, l.Dir, nil)
 	if h.Running() {
 		t.Error("the host runs")
+	}
+	if out, err := h.Run(t.Context(), "hostname"); err == nil || !strings.Contains(err.Error(), "does not run") {
+		t.Errorf("got %q, %v from a host that ended", out, err)
 	}
 }
 
@@ -341,145 +440,4 @@ func TestHostThatCannotBootLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	nothingLeft(t, l.Dir, nil)
-}
-
-// TestSweepRemovesWhatAKilledOwnerLeft runs this test binary once more as the
-// owner of a lab and kills it, which runs no cleanup at all.
-func TestSweepRemovesWhatAKilledOwnerLeft(t *testing.T) {
-	needLab(t)
-	if cache := os.Getenv(orphanCache); cache != "" {
-		orphan(t, cache)
-		return
-	}
-	mine := openLab(t) // builds the image, and must survive the sweep
-	cache := filepath.Join(DefaultCache(), "sweep-"+strconv.Itoa(os.Getpid()))
-	if err := os.Mkdir(cache, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if left, err := mountsBelow(cache); err != nil || len(left) > 0 {
-			t.Errorf("%s stays: %v, %v", cache, left, err)
-			return
-		}
-		_ = os.RemoveAll(cache)
-	})
-	owner, err := StartProcess(t.Context(), ProcessOptions{
-		Name: "owner", Argv: []string{os.Args[0], "-test.run=^TestSweepRemovesWhatAKilledOwnerLeft$", "-test.v"},
-		Env: []string{orphanCache + "=" + cache}, Log: filepath.Join(t.TempDir(), "owner.log"),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = owner.Kill() }()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	var ready []string
-	if err := Poll(ctx, "the owner's host", func() (bool, error) {
-		ready, _ = filepath.Glob(filepath.Join(labsDir(cache), prefix+"*", "ready"))
-		return len(ready) == 1, nil
-	}); err != nil {
-		log, _ := os.ReadFile(owner.Log)
-		t.Fatalf("%v\n%s", err, log)
-	}
-	dir := filepath.Dir(ready[0])
-	var pids []int
-	entries, err := os.ReadDir(filepath.Join(dir, pidsDir))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
-			t.Fatal(err)
-		}
-		pids = append(pids, pid)
-	}
-
-	if err := Sweep(ctx, cache); err != nil {
-		t.Fatal(err)
-	}
-	if len(pids) != 3 || !alive(pids[0]) || !alive(pids[1]) || !alive(pids[2]) {
-		t.Fatalf("sweeping ended a lab whose owner lives, or not all of it was recorded: %v", pids)
-	}
-	if err := owner.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	if !alive(pids[0]) {
-		t.Fatal("the owner took its lab with it, so that this test shows nothing")
-	}
-	if err := Sweep(ctx, cache); err != nil {
-		t.Fatal(err)
-	}
-	nothingLeft(t, dir, pids)
-	if _, err := os.Stat(mine.Dir); err != nil {
-		t.Errorf("the sweep took a lab that lives: %v", err)
-	}
-}
-
-// orphan makes a lab with a host, a disk and a process, says so, and waits to
-// be killed.
-func orphan(t *testing.T, cache string) {
-	// The image comes from the real cache; only the lab's folder is elsewhere.
-	image, err := buildImage(t.Context(), DefaultCache())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(image, filepath.Join(cache, filepath.Base(image))); err != nil {
-		t.Fatal(err)
-	}
-	l, err := Open(t.Context(), cache)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h, err := l.AddHost(t.Context(), HostOptions{Name: "orphan"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := h.AddDisk(t.Context(), "/mnt", 16<<20); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := l.Start(t.Context(), ProcessOptions{Name: "sleeper", Argv: []string{"sleep", "1000"}}); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(l.Dir, "ready"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	<-t.Context().Done()
-}
-
-// TestRecordedProcessIsEndedOnlyIfItIsTheSame guards against numbers that were
-// used again.
-func TestRecordedProcessIsEndedOnlyIfItIsTheSame(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	p, err := StartProcess(t.Context(), ProcessOptions{Name: "sleeper", Argv: []string{"sleep", "1000"}, Log: filepath.Join(dir, "log")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = p.Kill() }()
-	pids := filepath.Join(dir, pidsDir)
-	if err := os.Mkdir(pids, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(pids, strconv.Itoa(p.PID()))
-	if err := os.WriteFile(file, []byte(strconv.Itoa(p.PID())+" 1\n"), 0o600); err != nil { // started at another time
-		t.Fatal(err)
-	}
-	if err := killRecorded(t.Context(), pids); err != nil || syscall.Kill(p.PID(), 0) != nil || !alive(p.PID()) {
-		t.Fatalf("a process of the same number and another start was ended (%v)", err)
-	}
-	if err := recordPID(pids, filepath.Base(file), p.PID()); err != nil {
-		t.Fatal(err)
-	}
-	if err := killRecorded(t.Context(), pids); err != nil || alive(p.PID()) {
-		t.Fatalf("the recorded process lives (%v)", err)
-	}
-	for _, text := range []string{"", "x 1", "1 5", "-7 5", "0 0"} {
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := killRecorded(t.Context(), pids); err == nil {
-			t.Errorf("%q was taken for a process", text)
-		}
-	}
 }

@@ -140,8 +140,13 @@ func lockFile(name string) (unlock func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the lock of the cache: %w", err)
 	}
+	return lock(f)
+}
+
+// lock waits until nobody else has locked the file. Closing it unlocks.
+func lock(f *os.File) (unlock func(), err error) {
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
-		return nil, errors.Join(fmt.Errorf("lock the cache: %w", err), f.Close())
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", f.Name(), err), f.Close())
 	}
 	return func() { _ = f.Close() }, nil
 }

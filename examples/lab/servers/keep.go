@@ -21,7 +21,6 @@ type keptHost struct {
 	Name    string   `json:"name"`
 	Address string   `json:"address"`
 	Leader  int      `json:"leader"`
-	Disks   int      `json:"disks"`
 	Groups  []string `json:"groups"`
 }
 
@@ -32,7 +31,7 @@ func (l *Lab) Keep() error {
 	defer l.mu.Unlock()
 	k := kept{Image: l.image}
 	for _, h := range l.hosts {
-		k.Hosts = append(k.Hosts, keptHost{Name: h.Name, Address: h.Address, Leader: h.leader, Disks: h.disks, Groups: h.groups})
+		k.Hosts = append(k.Hosts, keptHost{Name: h.Name, Address: h.Address, Leader: h.leader, Groups: h.groups})
 	}
 	text, err := json.MarshalIndent(k, "", "  ")
 	if err != nil {
@@ -53,8 +52,12 @@ func (l *Lab) Keep() error {
 	return nil
 }
 
-// Kept returns the names of the labs that were kept, running or not.
+// Kept returns the names of the labs that were kept, running or not. Only root
+// is told: to others their folder looks empty.
 func Kept(cache string) ([]string, error) {
+	if os.Geteuid() != 0 {
+		return nil, errors.New("labs belong to root: run it as root")
+	}
 	files, err := filepath.Glob(filepath.Join(labsDir(cache), prefix+"*", keptFile))
 	var out []string
 	for _, f := range files {
@@ -81,7 +84,7 @@ func Attach(cache, name string) (*Lab, error) {
 	l.image, l.sshKey = k.Image, filepath.Join(l.Dir, "id_ed25519")
 	for _, h := range k.Hosts {
 		l.hosts = append(l.hosts, &Host{
-			Name: h.Name, Address: h.Address, Root: filepath.Join(l.Dir, h.Name, "root"), lab: l, leader: h.Leader, disks: h.Disks, groups: h.Groups,
+			Name: h.Name, Address: h.Address, Root: filepath.Join(l.Dir, h.Name, "root"), lab: l, leader: h.Leader, groups: h.Groups,
 		})
 	}
 	return l, nil

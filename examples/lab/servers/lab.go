@@ -75,13 +75,8 @@ func Open(ctx context.Context, cache string) (*Lab, error) {
 }
 
 func (l *Lab) prepare(ctx context.Context) error {
-	if err := os.MkdirAll(filepath.Join(l.Dir, pidsDir), 0o700); err != nil {
+	if err := l.makeDir(); err != nil {
 		return fmt.Errorf("make the folder of the lab: %w", err)
-	}
-	// The owner comes first: without it, another lab's Sweep would not know
-	// that this one lives.
-	if err := recordPID(l.Dir, ownerFile, os.Getpid()); err != nil {
-		return err
 	}
 	l.sshKey = filepath.Join(l.Dir, "id_ed25519")
 	for _, argv := range [][]string{
@@ -97,6 +92,24 @@ func (l *Lab) prepare(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// makeDir makes the folder and says in it who owns it, so that another lab's
+// Sweep knows that this one lives.
+func (l *Lab) makeDir() error {
+	labs := filepath.Dir(l.Dir)
+	if err := os.MkdirAll(labs, 0o700); err != nil {
+		return err
+	}
+	unlock, err := lockLabs(labs)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := os.MkdirAll(filepath.Join(l.Dir, pidsDir), 0o700); err != nil {
+		return err
+	}
+	return recordPID(l.Dir, ownerFile, os.Getpid())
 }
 
 // SSHKey returns the private key that opens every host, as root and as ops.

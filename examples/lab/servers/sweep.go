@@ -31,40 +31,63 @@ func labsDir(cache string) string { return filepath.Join(cache, "labs") }
 // Sweep removes the labs whose owner is not alive any more and that nobody asked
 // to keep.
 func Sweep(ctx context.Context, cache string) error {
-	dirs, err := filepath.Glob(filepath.Join(labsDir(cache), prefix+"*"))
+	dirs, err := abandoned(labsDir(cache))
 	errs := []error{err}
 	for _, dir := range dirs {
-		if _, err := os.Stat(filepath.Join(dir, keptFile)); err == nil {
-			continue
-		}
-		pid, err := recordedPID(filepath.Join(dir, ownerFile))
-		if errors.Is(err, fs.ErrNotExist) && youngerThan(dir, time.Minute) {
-			continue // just being made
-		}
-		if pid == 0 {
-			errs = append(errs, remove(ctx, dir))
-		}
+		errs = append(errs, remove(ctx, dir))
 	}
 	return errors.Join(errs...)
 }
 
-func youngerThan(name string, age time.Duration) bool {
-	info, err := os.Stat(name)
-	return err == nil && time.Since(info.ModTime()) < age
+// abandoned lists the folders of labs that nobody owns or has kept.
+func abandoned(labs string) ([]string, error) {
+	unlock, err := lockLabs(labs)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	dirs, err := filepath.Glob(filepath.Join(labs, prefix+"*"))
+	return slices.DeleteFunc(dirs, func(dir string) bool {
+		_, err := os.Stat(filepath.Join(dir, keptFile))
+		pid, _ := recordedPID(filepath.Join(dir, ownerFile)) // none, or an unreadable one, owns nothing
+		return err == nil || pid != 0
+	}), err
 }
 
-// remove ends the recorded processes of the lab in dir and takes away its
-// mounts, control groups, its namespace and the folder itself, in this order. It depends on
-// nothing that only the lab's own process knew.
+// lockLabs waits for the only right to make the folder of a lab, or to say that
+// it has no owner: between the two moments of its making it has none.
+func lockLabs(labs string) (unlock func(), err error) {
+	f, err := os.Open(labs)
+	if err != nil {
+		return nil, fmt.Errorf("open the folder of the labs: %w", err)
+	}
+	return lock(f)
+}
+
+// remove ends the recorded processes of the lab in dir and takes away what nspawn
+// left, its mounts, control groups, its namespace and the folder itself, in this
+// order. It depends on nothing that only the lab's own process knew.
 func remove(ctx context.Context, dir string) error {
 	if err := killRecorded(ctx, filepath.Join(dir, pidsDir)); err != nil {
 		return err
+	}
+	roots, err := filepath.Glob(filepath.Join(dir, "*", "root"))
+	if err != nil {
+		return err
+	}
+	for _, root := range roots {
+		if err := removeTraces(root); err != nil {
+			return err
+		}
 	}
 	if err := unmountBelow(ctx, dir); err != nil {
 		return err
 	}
 	name := filepath.Base(dir)
-	if err := removeGroups(name); err != nil {
+	if err := removeGroups(ctx, name); err != nil {
 		return err
 	}
 	if _, err := os.Stat(filepath.Join(netnsDir, name)); err == nil {

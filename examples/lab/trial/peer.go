@@ -2,13 +2,16 @@ package trial
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
+	"fmt"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/secondline-ops/secondline/examples/lab/bench"
 	"github.com/secondline-ops/secondline/examples/lab/company"
+	"github.com/secondline-ops/secondline/examples/lab/faults"
 )
 
 // moreAlerts is how long another tool waits for what follows the first alert.
@@ -30,27 +33,18 @@ func (p Peer) Version() string { return p.Release }
 // Own implements Tool: what it keeps, it declares.
 func (p Peer) Own() []bench.Declared { return nil }
 
+// Prepare implements Tool.
+func (p Peer) Prepare(ctx context.Context, c *company.Company) error { return c.ShutSecondlineOff(ctx) }
+
+// Complain implements Tool: it gets what people say together with the alerts.
+func (p Peer) Complain(context.Context, *company.Company, faults.Case) error { return nil }
+
 // Ask implements Tool.
 func (p Peer) Ask(ctx context.Context, t Task) (Outcome, error) {
-	if _, err := t.Company.Input(ctx, company.Monitor, "systemctl stop secondline-controller.service", 1<<10); err != nil {
+	if err := wait(ctx, moreAlerts); err != nil {
 		return Outcome{}, err
 	}
-	var alerts []company.Alert
-	if !t.Healthy {
-		var err error
-		if _, err = t.Alerted(ctx); err != nil {
-			return Outcome{}, err
-		}
-		select { // the rest of them
-		case <-ctx.Done():
-			return Outcome{}, ctx.Err()
-		case <-time.After(moreAlerts):
-		}
-		if alerts, err = t.Alerted(ctx); err != nil {
-			return Outcome{}, err
-		}
-	}
-	body, err := company.Webhook(alerts)
+	signals, err := t.Signals(ctx)
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -61,19 +55,22 @@ func (p Peer) Ask(ctx context.Context, t Task) (Outcome, error) {
 	// Inside the lab's network, where the hosts are.
 	peer := p.Peer
 	peer.Argv = t.Company.Lab.Command(ctx, p.Argv...).Args
-	answer, err := peer.Ask(ctx, bench.Task{
-		Alerts: []json.RawMessage{body}, SSHConfig: config, Inventory: inventory, Deadline: time.Until(t.Deadline).Truncate(time.Second),
-	})
-	out := Outcome{Answer: answer}
-	for _, h := range answer.Hypotheses {
-		if h.Claims() && out.ToCause == nil {
-			out.ToCause = since(t.Injected)
-		}
+	answer, err := peer.Ask(ctx, bench.Task{Alerts: signals, SSHConfig: config, Inventory: inventory, Deadline: t.Limit})
+	if failed := (*bench.PeerError)(nil); errors.As(err, &failed) {
+		err = &ToolError{failed}
 	}
-	return out, err
+	return Outcome{Answer: answer}, err
 }
 
-// ParsePeer reads a command line: words parted by blanks.
-func ParsePeer(line, release string) Peer {
-	return Peer{Peer: bench.Peer{Argv: strings.Fields(line)}, Release: release}
+// ParsePeer reads a command line: words parted by blanks, of which the first is a
+// program that can be run.
+func ParsePeer(line, release string) (Peer, error) {
+	argv := strings.Fields(line)
+	if len(argv) == 0 {
+		return Peer{}, errors.New("the tool has no name")
+	}
+	if _, err := exec.LookPath(argv[0]); err != nil {
+		return Peer{}, fmt.Errorf("find the tool: %w", err)
+	}
+	return Peer{Peer: bench.Peer{Argv: argv}, Release: release}, nil
 }

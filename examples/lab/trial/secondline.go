@@ -12,6 +12,16 @@ import (
 
 	"github.com/secondline-ops/secondline/controller/api"
 	"github.com/secondline-ops/secondline/examples/lab/bench"
+	"github.com/secondline-ops/secondline/examples/lab/company"
+	"github.com/secondline-ops/secondline/examples/lab/faults"
+)
+
+// The times of watching Secondline.
+const (
+	// watchAtLeast is so that what follows the first incident is seen as well, and
+	// a false alarm.
+	watchAtLeast = 15 * time.Second
+	lateLimit    = 10 * time.Second // to read what it has at its deadline
 )
 
 // Secondline measures the Secondline that the company runs: alerts reach it by
@@ -24,42 +34,72 @@ func (Secondline) Name() string { return "secondline" }
 // Version implements Tool.
 func (s Secondline) Version() string { return s.Release }
 
-// Own implements Tool: the controller's data, and the agents' journals with the
-// evidence that they preserve.
+// Own implements Tool: the controller's data, the agents' journals with the
+// evidence that they preserve, and its units.
 func (Secondline) Own() []bench.Declared {
-	return []bench.Declared{{Kind: bench.KindFile, Name: "/var/lib/secondline/**"}, {Kind: bench.KindFile, Name: "/var/lib/secondline-agent/**"}}
+	return []bench.Declared{
+		{Kind: bench.KindFile, Name: "/var/lib/secondline/**"},
+		{Kind: bench.KindFile, Name: "/var/lib/secondline-agent/**"},
+		{Kind: bench.KindUnit, Name: "secondline-controller.service"},
+		{Kind: bench.KindUnit, Name: "secondline-agent.service"},
+	}
 }
 
-// Ask implements Tool: it watches until every incident has come to rest.
+// Prepare implements Tool: it runs already.
+func (Secondline) Prepare(context.Context, *company.Company) error { return nil }
+
+// Complain implements Tool.
+func (Secondline) Complain(ctx context.Context, c *company.Company, fault faults.Case) error {
+	return c.Complain(ctx, fault)
+}
+
+// Ask implements Tool: it watches until every incident has come to rest. Every
+// case has an incident, since a complaint opens one, too.
 func (Secondline) Ask(ctx context.Context, t Task) (Outcome, error) {
 	var out Outcome
-	if !t.Healthy {
-		if _, err := t.Alerted(ctx); err != nil {
-			return out, err
-		}
-	}
+	limited, cancel := context.WithTimeout(ctx, t.Limit)
+	defer cancel()
 	tick := time.NewTicker(300 * time.Millisecond)
 	defer tick.Stop()
-	for {
-		incidents, err := findIncidents(ctx, t)
+	for began := time.Now(); ; {
+		incidents, err := findIncidents(limited, t)
 		if err == nil {
-			note(&out, incidents, t.Injected)
-			if !t.Healthy && len(incidents) > 0 && !slices.ContainsFunc(incidents, atWork) {
+			note(&out, incidents, t)
+			if len(incidents) > 0 && time.Since(began) >= watchAtLeast && !slices.ContainsFunc(incidents, atWork) {
 				out.Answer, err = answer(ctx, t, incidents)
-				return out, err
+				return out, failure(err)
 			}
 		}
 		select {
-		case <-ctx.Done():
-			late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		case <-limited.Done():
+			late, cancel := context.WithTimeout(ctx, lateLimit)
 			defer cancel()
 			if incidents, err = findIncidents(late, t); err == nil {
 				out.Answer, err = answer(late, t, incidents)
 			}
-			return out, err
+			return out, failure(err)
 		case <-tick.C:
 		}
 	}
+}
+
+// leftOpen says whether something is still wrong for Secondline, of which no
+// other incident is told. Of a complaint of which it finds nothing it says that,
+// too.
+func leftOpen(in api.Incident) bool {
+	switch in.Status {
+	case "resolved", "closed", "merged", "suppressed":
+		return false
+	}
+	return true
+}
+
+// failure is the tool's: its API is a part of it.
+func failure(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &ToolError{err}
 }
 
 // atWork says whether the incident may still change by itself. One that waits
@@ -72,12 +112,15 @@ func atWork(in api.Incident) bool {
 	return true
 }
 
-// note remembers when the first claim was made, and when all was resolved.
-func note(out *Outcome, incidents []api.Incident, injected time.Time) {
-	claimed := slices.ContainsFunc(incidents, func(in api.Incident) bool { return in.Band == "confirmed" || in.Band == "likely" })
-	if claimed && out.ToCause == nil {
-		out.ToCause = since(injected)
+// note tells what the incidents say now, and remembers when all was resolved.
+func note(out *Outcome, incidents []api.Incident, t Task) {
+	var hypotheses []bench.Hypothesis
+	for _, in := range incidents {
+		for _, h := range in.Hypotheses {
+			hypotheses = append(hypotheses, hypothesisOf(h))
+		}
 	}
+	t.Heard(hypotheses)
 	done := len(incidents) > 0 && !slices.ContainsFunc(incidents, func(in api.Incident) bool {
 		return in.Status != "resolved" && in.Status != "closed" && in.Status != "merged"
 	})
@@ -85,7 +128,7 @@ func note(out *Outcome, incidents []api.Incident, injected time.Time) {
 	case !done:
 		out.ToResolved = nil
 	case out.ToResolved == nil:
-		out.ToResolved = since(injected)
+		out.ToResolved = since(t.Injected)
 	}
 }
 
@@ -116,15 +159,14 @@ func answer(ctx context.Context, t Task, incidents []api.Incident) (bench.Answer
 	for _, in := range incidents {
 		claims := false
 		for _, h := range in.Hypotheses {
-			p := h.Probability
-			hypothesis := bench.Hypothesis{Cause: h.Cause, Entity: host(h.Entity), Object: h.Object, Band: bench.Band(h.Band), Probability: &p}
+			hypothesis := hypothesisOf(h)
 			claims = claims || hypothesis.Claims()
 			if key := fmt.Sprint(h.Cause, hypothesis.Entity, h.Object); !seen[key] {
 				seen[key] = true
 				out.Hypotheses = append(out.Hypotheses, hypothesis)
 			}
 		}
-		out.Unknown = out.Unknown || !claims && in.Status != "resolved"
+		out.Unknown = out.Unknown || !claims && leftOpen(in)
 		if claims && len(out.Chain) == 0 {
 			for _, link := range in.Chain {
 				out.Chain = append(out.Chain, host(link.Entity))
@@ -143,6 +185,10 @@ func answer(ctx context.Context, t Task, incidents []api.Incident) (bench.Answer
 	}
 	slices.SortStableFunc(out.Hypotheses, sureness)
 	return out, nil
+}
+
+func hypothesisOf(h api.Hypothesis) bench.Hypothesis {
+	return bench.Hypothesis{Cause: h.Cause, Entity: host(h.Entity), Object: h.Object, Band: bench.Band(h.Band), Probability: &h.Probability}
 }
 
 // sureness orders hypotheses: by band, and then by probability.

@@ -4,12 +4,13 @@
 package trial
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/secondline-ops/secondline/examples/lab/bench"
@@ -17,22 +18,32 @@ import (
 	"github.com/secondline-ops/secondline/examples/lab/faults"
 )
 
-// The times of a case. A healthy one is watched as long as a quick fault takes.
+// The times of a case.
 const (
-	alertLimit   = 60 * time.Second
-	answerLimit  = 100 * time.Second
-	healthyWatch = 20 * time.Second
-	fixedLimit   = 15 * time.Second
-	// controlRun is as long as the longest case: what goes a minute after it came
-	// is noise, too.
+	// alertLimit is from the injection to the alerts of every fault.
+	alertLimit = 60 * time.Second
+	// askLimit is how long a tool has, from the moment it is asked: the same for
+	// every tool and every case, so that it does not tell what is to be found.
+	askLimit   = 100 * time.Second
+	fixedLimit = 15 * time.Second
+	// controlRun is most of a long case: what goes a minute after it came is noise,
+	// too.
 	controlRun = 75 * time.Second
+	// aliveLimit is how long a host has to answer at all, on a busy machine.
+	aliveLimit = 30 * time.Second
 )
 
-// Tool is what is measured. Ask is called when a fault is there; it returns when
-// the tool has said and done what it will, or at the deadline with what it has.
+// Tool is what is measured.
 type Tool interface {
 	Name() string
 	Version() string
+	// Prepare is called on fresh hosts, before anything is looked at or broken.
+	Prepare(ctx context.Context, c *company.Company) error
+	// Complain tells the tool what a person says, when it is to be asked.
+	Complain(ctx context.Context, c *company.Company, fault faults.Case) error
+	// Ask is called when a fault is there and its alerts fire; it returns when the
+	// tool has said and done what it will, or after the task's limit with what it
+	// has.
 	Ask(ctx context.Context, t Task) (Outcome, error)
 	// Own is what the tool keeps for itself on hosts: no harm to them.
 	Own() []bench.Declared
@@ -42,19 +53,29 @@ type Tool interface {
 type Task struct {
 	Company  *company.Company
 	Injected time.Time
-	// Healthy says that no alert will come: the tool is watched for the time.
-	Healthy  bool
-	Deadline time.Time
-	// Alerted waits for the case's alerts, or the complaint, and returns those
-	// that fire.
-	Alerted func(context.Context) ([]company.Alert, error)
+	// Limit is how long the tool has from now.
+	Limit time.Duration
+	// Signals returns what says that something is wrong, as bodies of
+	// Alertmanager's webhook: what fires now, and what people say.
+	Signals func(context.Context) ([]json.RawMessage, error)
+	// Heard is told what the tool holds for the causes, whenever that may have
+	// changed; a tool that speaks once need not call it.
+	Heard func([]bench.Hypothesis)
 }
 
-// Outcome is what came of it; times from the injection, nil for never.
+// Outcome is what came of it. ToResolved is from the injection, nil for never or
+// for a tool that cannot say.
 type Outcome struct {
-	Answer              bench.Answer
-	ToCause, ToResolved *bench.Seconds
+	Answer     bench.Answer
+	ToResolved *bench.Seconds
 }
+
+// ToolError says how the tool failed, and not the bench.
+type ToolError struct{ Err error }
+
+func (e *ToolError) Error() string { return e.Err.Error() }
+
+func (e *ToolError) Unwrap() error { return e.Err }
 
 // Bench is a company on which cases are run, one at a time.
 type Bench struct {
@@ -69,6 +90,10 @@ type Bench struct {
 // Open sets up a company, remembers what it is like, and learns what changes on
 // its hosts when nobody does anything. The caller closes Company.Lab.
 func Open(ctx context.Context, o company.Options, tool Tool) (*Bench, error) {
+	return open(ctx, o, tool, controlRun)
+}
+
+func open(ctx context.Context, o company.Options, tool Tool, control time.Duration) (*Bench, error) {
 	o.Auto = true
 	c, err := company.Up(ctx, o)
 	if err != nil {
@@ -76,24 +101,25 @@ func Open(ctx context.Context, o company.Options, tool Tool) (*Bench, error) {
 	}
 	b := &Bench{Company: c, Tool: tool, Say: o.Say, noise: map[string]bench.Noise{}}
 	o.Say("a snapshot, and what changes by itself")
-	if err := b.learn(ctx); err != nil {
+	if err := b.learn(ctx, control); err != nil {
 		return nil, errors.Join(err, c.Lab.Close())
 	}
 	return b, nil
 }
 
-func (b *Bench) learn(ctx context.Context) error {
+func (b *Bench) learn(ctx context.Context, control time.Duration) error {
 	if err := b.Company.Freeze(ctx); err != nil {
+		return err
+	}
+	if err := b.Tool.Prepare(ctx, b.Company); err != nil {
 		return err
 	}
 	before, err := b.states(ctx, company.HostNames())
 	if err != nil {
 		return err
 	}
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(controlRun):
+	if err := wait(ctx, control); err != nil {
+		return err
 	}
 	after, err := b.states(ctx, company.HostNames())
 	if err != nil {
@@ -106,96 +132,196 @@ func (b *Bench) learn(ctx context.Context) error {
 	return nil
 }
 
-// Run runs one case. An error means that the bench itself failed, not the tool.
+func wait(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// Run runs one case. Where the bench itself fails, the record is void; an error
+// says that ctx has ended.
 func (b *Bench) Run(ctx context.Context, key bench.Key, cases []faults.Case) (bench.Record, error) {
 	r := bench.Record{Key: key, Group: group(cases)}
-	hosts := hostsOf(cases)
-	if err := b.Company.Renew(ctx, distinct(append(hosts, b.used...))); err != nil {
-		return r, fmt.Errorf("renew the company: %w", err)
+	err := b.run(ctx, &r, cases)
+	if ctx.Err() != nil {
+		return r, ctx.Err() // whatever else went wrong may come from that
 	}
-	b.used = hosts
-	sound, err := b.states(ctx, hosts)
 	if err != nil {
-		return r, err
+		r = bench.Record{Key: key, Group: group(cases), Void: err.Error()}
 	}
-	costs, err := b.costs(ctx, hosts)
-	if err != nil {
-		return r, err
+	r.Ended = time.Now()
+	return r, nil
+}
+
+func (b *Bench) run(ctx context.Context, r *bench.Record, cases []faults.Case) error {
+	m := measured{hosts: hostsOf(cases)}
+	if err := b.renew(ctx, m.hosts); err != nil {
+		return err
+	}
+	var err error
+	if m.sound, err = b.states(ctx, m.hosts); err != nil {
+		return err
+	}
+	if m.costs, err = b.costs(ctx, m.hosts); err != nil {
+		return err
 	}
 	injected := time.Now()
+	if err := b.inject(ctx, cases); err != nil {
+		return err
+	}
+	if err := b.look(ctx, r, cases, &m, injected); err != nil {
+		return err
+	}
+	if err := b.ask(ctx, r, cases, injected); err != nil {
+		return err
+	}
+	if err := b.measure(ctx, r, &m); err != nil {
+		return err
+	}
+	mended := false
+	if bench.Judge(r, cases, m.observed(), b.Tool.Own(), true); r.Fixed { // if so
+		mended = b.fixed(ctx, cases)
+	}
+	if !bench.Judge(r, cases, m.observed(), b.Tool.Own(), mended) {
+		return nil
+	}
+	b.Say("a control run: does that happen without the tool as well?")
+	if err := b.control(ctx, cases, &m); err != nil {
+		return fmt.Errorf("control run: %w", err)
+	}
+	bench.Judge(r, cases, m.observed(), b.Tool.Own(), mended)
+	return nil
+}
+
+// renew makes the hosts, and those of the last case, as they were, and prepares
+// the tool. What keeps that from going well may be on a host that nobody named,
+// so that the second time all of them are renewed.
+func (b *Bench) renew(ctx context.Context, hosts []string) error {
+	err := b.Company.Renew(ctx, distinct(slices.Concat(hosts, b.used)))
+	if err != nil && ctx.Err() == nil {
+		b.Say("all hosts once more: " + err.Error())
+		hosts = company.HostNames()
+		err = b.Company.Renew(ctx, hosts)
+	}
+	b.used = hosts
+	if err == nil {
+		err = b.Tool.Prepare(ctx, b.Company)
+	}
+	if err != nil {
+		b.used = company.HostNames()
+		return fmt.Errorf("renew the company: %w", err)
+	}
+	return nil
+}
+
+func (b *Bench) inject(ctx context.Context, cases []faults.Case) error {
 	for _, c := range cases {
-		err := errors.Join(b.Company.Inject(ctx, c), ctx.Err())
-		if errors.Is(err, company.ErrNotInjected) || err != nil && ctx.Err() == nil {
-			r.Void, r.Ended = err.Error(), time.Now()
-			return r, nil
-		}
-		if err != nil {
-			return r, err
-		}
-		if err := b.Company.Complain(ctx, c); err != nil {
-			return r, err
+		if err := b.Company.Inject(ctx, c); err != nil {
+			return err
 		}
 	}
-	broken, noise, err := b.broken(ctx, hosts)
-	if err != nil {
-		return r, err
-	}
-	b.ask(ctx, &r, cases, injected)
-	if ctx.Err() != nil {
-		return r, ctx.Err()
-	}
-	return r, b.judge(ctx, &r, cases, measured{hosts, sound, broken, noise, costs})
+	return nil
 }
 
-// broken takes the state of the broken hosts twice: what changes between them is
-// the fault going on, and nobody's harm.
-func (b *Bench) broken(ctx context.Context, hosts []string) (map[string]bench.State, map[string]bench.Noise, error) {
-	first, err := b.states(ctx, hosts)
+// control does with the case what was done, without the tool, and adds what
+// changes then to the noise of the hosts.
+func (b *Bench) control(ctx context.Context, cases []faults.Case, m *measured) error {
+	if err := b.renew(ctx, m.hosts); err != nil {
+		return err
+	}
+	if err := b.Company.StopController(ctx); err != nil {
+		return err
+	}
+	if err := b.inject(ctx, cases); err != nil {
+		return err
+	}
+	before, err := b.states(ctx, m.hosts)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	second, err := b.states(ctx, hosts)
+	if err := wait(ctx, m.took); err != nil {
+		return err
+	}
+	after, err := b.states(ctx, m.hosts)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	noise := map[string]bench.Noise{}
-	for _, host := range hosts {
-		noise[host] = bench.Noise{}
-		for key := range b.noise[host] {
-			noise[host][key] = true
-		}
-		noise[host].Learn(first[host], second[host])
+	for _, host := range m.hosts {
+		m.noise[host].Learn(before[host], after[host])
 	}
-	return second, noise, nil
+	return nil
 }
 
-// ask gives the tool the case and notes what it said.
-func (b *Bench) ask(ctx context.Context, r *bench.Record, cases []faults.Case, injected time.Time) {
-	healthy := !slices.ContainsFunc(cases, func(c faults.Case) bool { return !c.Fault.Healthy() })
-	limit := answerLimit
-	if healthy {
-		limit = healthyWatch
-	}
-	ctx, cancel := context.WithDeadline(ctx, injected.Add(limit))
-	defer cancel()
-	var once sync.Once
-	alerted := func(ctx context.Context) ([]company.Alert, error) {
-		firing, err := b.waitForAlerts(ctx, cases)
-		if err == nil {
-			once.Do(func() { r.ToAlert = since(injected) })
+// ask gives the tool the case and notes what it said. An error is the bench's:
+// whatever the tool does wrong is noted.
+func (b *Bench) ask(ctx context.Context, r *bench.Record, cases []faults.Case, injected time.Time) error {
+	told := time.Now()
+	for _, c := range cases {
+		if err := b.Tool.Complain(ctx, b.Company, c); err != nil {
+			return err
 		}
-		return firing, err
 	}
-	outcome, err := b.Tool.Ask(ctx, Task{Company: b.Company, Injected: injected, Healthy: healthy, Deadline: injected.Add(limit), Alerted: alerted})
-	if err != nil {
-		r.Failure = err.Error()
+	heard := func(hypotheses []bench.Hypothesis) {
+		switch {
+		case !bench.NamesAll(cases, hypotheses):
+			r.ToCause = nil
+		case r.ToCause == nil:
+			r.ToCause = since(injected)
+		}
 	}
+	outcome, err := b.Tool.Ask(ctx, Task{
+		Company: b.Company, Injected: injected, Limit: askLimit, Heard: heard,
+		Signals: func(ctx context.Context) ([]json.RawMessage, error) { return b.signals(ctx, cases, told) },
+	})
+	if failed := (*ToolError)(nil); errors.As(err, &failed) {
+		r.Failure = failed.Error()
+	} else if err != nil {
+		return err
+	}
+	heard(outcome.Answer.Hypotheses)
 	for _, a := range outcome.Answer.Actions {
 		if slices.Contains(company.HostNames(), a.Entity) {
 			b.used = append(b.used, a.Entity)
 		}
 	}
-	r.Answer, r.ToCause, r.ToResolved = outcome.Answer, outcome.ToCause, outcome.ToResolved
+	r.Answer, r.ToResolved = outcome.Answer, outcome.ToResolved
+	return nil
+}
+
+// signals returns what fires, as one body of the webhook, and what people say of
+// each fault, if anything. Nothing of it tells whether something is broken.
+func (b *Bench) signals(ctx context.Context, cases []faults.Case, told time.Time) ([]json.RawMessage, error) {
+	var out []json.RawMessage
+	firing, err := b.firing(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(firing) > 0 {
+		body, err := company.Webhook(firing)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, body)
+	}
+	for _, c := range cases {
+		if c.Fault.Complaint == "" {
+			continue
+		}
+		body, err := bench.Complaint(cmp.Or(c.Fault.About, c.Host), c.Fault.Complaint, told)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, body)
+	}
+	return out, nil
+}
+
+func (b *Bench) firing(ctx context.Context) ([]company.Alert, error) {
+	alerts, err := b.Company.Alerts(ctx)
+	return slices.DeleteFunc(alerts, func(a company.Alert) bool { return a.State != "firing" }), err
 }
 
 func since(at time.Time) *bench.Seconds {
@@ -203,18 +329,17 @@ func since(at time.Time) *bench.Seconds {
 	return &s
 }
 
-// waitForAlerts returns what fires when each of the cases has an alert that
-// fires. It does not wait for all of them: a quick tool may have mended the fault
-// by then. A complaint counts as an alert that fires at once.
-func (b *Bench) waitForAlerts(ctx context.Context, cases []faults.Case) ([]company.Alert, error) {
+// waitForAlerts returns when each of the cases has had an alert that fires. It
+// does not wait for all of them: a quick tool may have mended the fault by then.
+// Where nobody's rule sees the fault there is nothing to wait for.
+func (b *Bench) waitForAlerts(ctx context.Context, cases []faults.Case) error {
 	ctx, cancel := context.WithTimeout(ctx, alertLimit)
 	defer cancel()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	fired := map[string]bool{}
 	for {
-		alerts, err := b.Company.Alerts(ctx)
-		firing := slices.DeleteFunc(alerts, func(a company.Alert) bool { return a.State != "firing" })
+		firing, err := b.firing(ctx)
 		for _, a := range firing {
 			fired[a.Labels["alertname"]] = true
 		}
@@ -222,50 +347,14 @@ func (b *Bench) waitForAlerts(ctx context.Context, cases []faults.Case) ([]compa
 			return len(c.Fault.Alerts) == 0 || slices.ContainsFunc(c.Fault.Alerts, func(name string) bool { return fired[name] })
 		})
 		if len(silent) == 0 {
-			return firing, nil
+			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return firing, errors.Join(fmt.Errorf("none of the alerts fired: %s", strings.Join(silent[0].Fault.Alerts, ", ")), err)
+			return errors.Join(fmt.Errorf("none of the alerts fired: %s", strings.Join(silent[0].Fault.Alerts, ", ")), err)
 		case <-tick.C:
 		}
 	}
-}
-
-// measured is what was known of the hosts before the tool acted.
-type measured struct {
-	hosts         []string
-	sound, broken map[string]bench.State
-	noise         map[string]bench.Noise
-	costs         map[string]company.Cost
-}
-
-// judge measures what is true now, and compares.
-func (b *Bench) judge(ctx context.Context, r *bench.Record, cases []faults.Case, m measured) error {
-	after, err := b.states(ctx, m.hosts)
-	if err != nil {
-		return err
-	}
-	costs, err := b.costs(ctx, m.hosts)
-	if err != nil {
-		return err
-	}
-	r.Harm = map[string]bench.Harm{}
-	for _, host := range m.hosts {
-		r.CollectCPUMillis += max(0, costs[host].CPUMillis-m.costs[host].CPUMillis)
-		r.CollectBytes += max(0, costs[host].Bytes-m.costs[host].Bytes)
-		allowed := bench.Allowed{Noise: m.noise[host], Declared: b.Tool.Own()}
-		for _, a := range r.Answer.Actions {
-			if a.Entity == host {
-				allowed.Declared = append(allowed.Declared, a.Declares...)
-			}
-		}
-		r.Harm[host] = bench.FindHarm(m.sound[host], m.broken[host], after[host], allowed)
-	}
-	r.Result = bench.Score(cases, r.Answer)
-	r.Fixed = len(r.Answer.Actions) > 0 && b.fixed(ctx, cases)
-	r.Ended = time.Now()
-	return nil
 }
 
 // fixed says whether no fault is there any more and none of its alerts fires.
@@ -309,67 +398,4 @@ func group(cases []faults.Case) string {
 		return "together"
 	}
 	return cases[0].Fault.Group
-}
-
-// hostsOf returns the hosts that are broken or on the way to what alerts; the
-// first is mon, whose controller begins each case without a memory.
-func hostsOf(cases []faults.Case) []string {
-	out := []string{company.Monitor}
-	for _, c := range cases {
-		out = append(append(out, c.Host, c.Entity()), c.Fault.Truth.Chain...)
-	}
-	return distinct(out)
-}
-
-// distinct keeps the first of each, in order.
-func distinct(list []string) (out []string) {
-	for _, s := range list {
-		if !slices.Contains(out, s) {
-			out = append(out, s)
-		}
-	}
-	return out
-}
-
-func (b *Bench) states(ctx context.Context, hosts []string) (map[string]bench.State, error) {
-	return each(hosts, func(host string) (bench.State, error) {
-		text, err := b.Company.Input(ctx, host, bench.StateScript, bench.MaxStateBytes)
-		if err != nil {
-			return bench.State{}, err
-		}
-		state, err := bench.ParseState(text)
-		if err != nil {
-			return state, fmt.Errorf("%s: %w", host, err)
-		}
-		return state, nil
-	})
-}
-
-func (b *Bench) costs(ctx context.Context, hosts []string) (map[string]company.Cost, error) {
-	return each(hosts, func(host string) (company.Cost, error) { return b.Company.Cost(ctx, host) })
-}
-
-// atOnce bounds how many hosts are looked at together: they share one machine,
-// and looking must not disturb what is measured.
-const atOnce = 2
-
-func each[T any](hosts []string, do func(string) (T, error)) (map[string]T, error) {
-	out := map[string]T{}
-	var mu sync.Mutex
-	var errs []error
-	var wait sync.WaitGroup
-	free := make(chan struct{}, atOnce)
-	for _, host := range hosts {
-		wait.Go(func() {
-			free <- struct{}{}
-			v, err := do(host)
-			<-free
-			mu.Lock()
-			defer mu.Unlock()
-			out[host] = v
-			errs = append(errs, err)
-		})
-	}
-	wait.Wait()
-	return out, errors.Join(errs...)
 }

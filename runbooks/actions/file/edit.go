@@ -3,6 +3,7 @@ package file
 import (
 	"bytes"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/secondline-ops/secondline/internal/fault"
@@ -90,8 +91,8 @@ func secretLine(i int) error {
 // done says that it is there already.
 func ensureLine(t text, line string, match, after *regexp.Regexp) (p splice, done bool, err error) {
 	last := func(fits func(string) bool) int {
-		for i := len(t.lines) - 1; i >= 0; i-- {
-			if fits(strings.TrimSuffix(t.lines[i], "\r")) {
+		for i, old := range slices.Backward(t.lines) {
+			if fits(strings.TrimSuffix(old, "\r")) {
 				return i
 			}
 		}

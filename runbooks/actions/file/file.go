@@ -20,7 +20,6 @@ import (
 	"fmt"
 	"path"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/secondline-ops/secondline/internal/expr"
@@ -39,9 +38,9 @@ const newFileMode = "0644"
 
 // Action is the action "file".
 type Action struct {
-	// Kept is the folder in which what was there before is kept. "" is
-	// /var/lib/secondline-backups, and for a step that is not root's
-	// /var/tmp/secondline-backups-UID.
+	// Kept is the folder in which what was there before is kept; "" is
+	// /var/lib/secondline-backups, and /var/tmp/secondline-backups-UID for a
+	// step that is not root's.
 	Kept string
 }
 
@@ -111,237 +110,6 @@ func (Action) Decode(n *yamlx.Node, c *runbooks.StepContext) (runbooks.Decoded, 
 	}, nil
 }
 
-// Plan implements engine.Action.
-func (a Action) Plan(ctx context.Context, env *engine.Env) (engine.Change, error) {
-	w, err := fill(ctx, env)
-	if err != nil {
-		return engine.Change{}, err
-	}
-	h := host{env}
-	given := w.Path
-	if w.follows {
-		if w.Path, err = h.resolve(ctx, w.Path); err != nil {
-			return engine.Change{}, err
-		}
-	}
-	most := maxFileBytes
-	if w.isAttributes() {
-		most = -1
-	}
-	p, err := h.look(ctx, w.Path, most)
-	if err != nil {
-		return engine.Change{}, err
-	}
-	if err := w.admit(p); err != nil {
-		return engine.Change{}, err
-	}
-	if err := h.userExists(ctx, w.Owner.User); err != nil {
-		return engine.Change{}, err
-	}
-	s := saved{
-		Path: w.Path, New: path.Join(p.Dir, newPrefix+path.Base(w.Path)), Before: p.File, Owner: w.Owner,
-		Keep: path.Join(a.kept(p.UID), fmt.Sprintf("%s-%s", env.Now().UTC().Format("20060102T150405.000000000"), digestOf([]byte(env.Step.ID + w.Path))[:8])),
-	}
-	old, new, err := w.edit(ctx, h, &s)
-	if err != nil {
-		return engine.Change{}, err
-	}
-	if s.Validate, err = w.renderValidate(ctx, env, s.New); err != nil {
-		return engine.Change{}, err
-	}
-	c, err := s.change(old, new)
-	if err != nil || c.Noop {
-		return c, err
-	}
-	return c, s.refuseManaged(env, given, old, c.Diff)
-}
-
-func (a Action) kept(uid string) string {
-	switch {
-	case a.Kept != "":
-		return a.Kept
-	case uid == "0":
-		return "/var/lib/secondline-backups"
-	}
-	return "/var/tmp/secondline-backups-" + uid
-}
-
-func (w want) isAttributes() bool {
-	return w.content == nil && w.key == nil && w.line == nil && !w.absent
-}
-
-// admit refuses files that are not what they seem, or not safe to edit.
-func (w want) admit(p place) error {
-	real := path.Join(p.Dir, path.Base(w.Path))
-	switch who := p.foreign(); {
-	case p.File.Link:
-		return fault.New(fault.Denied, "%s is a symbolic link", w.Path).WithHint("name the file that it leads to, or say follow: true")
-	case real != w.Path:
-		return fault.New(fault.Denied, "%s is reached through a symbolic link, and is really %s", w.Path, real).WithHint("name %s, or say follow: true", real)
-	case who != "":
-		return fault.New(fault.Denied, "%s, who may write to a folder on the way to %s, could put another file in its place meanwhile", who, w.Path).
-			WithHint("let the step run as the owner of the folder: as: USER")
-	case !p.File.Exists && w.content == nil && !w.absent:
-		return fault.New(fault.NotFound, "there is no file %s", w.Path).WithHint("a file is made by content")
-	case p.File.Exists && !p.File.Regular:
-		return fault.New(fault.Denied, "%s is no regular file", w.Path)
-	case p.File.Names > 1:
-		return fault.New(fault.Denied, "%s has %d names (hard links), and would be changed under one of them", w.Path, p.File.Names)
-	case setsID(p.File.Mode) && (!w.isAttributes() || w.Mode == "") && !w.absent:
-		return fault.New(fault.Denied, "%s has the set-user-ID or set-group-ID bit, and is not edited", w.Path)
-	}
-	return nil
-}
-
-func setsID(mode string) bool {
-	bits, _ := strconv.ParseUint(mode, 8, 32)
-	return bits&0o6000 != 0
-}
-
-// edit finds what is to become of the file, and returns its old and new lines
-// as far as they may be shown.
-func (w want) edit(ctx context.Context, h host, s *saved) (old text, new []string, err error) {
-	s.Mode = s.Before.Mode
-	switch {
-	case w.Mode != "":
-		s.Mode = w.Mode
-	case !s.Before.Exists:
-		s.Mode = newFileMode
-	}
-	if w.isAttributes() {
-		s.Kind = attributes
-		old, err = h.header(ctx, s.Path)
-		return old, nil, err
-	}
-	if w.absent && !s.Before.Exists {
-		s.Kind = removes
-		return text{}, nil, nil
-	}
-	var data []byte
-	whole := true
-	if s.Before.Exists {
-		if data, whole, err = h.content(ctx, s.Path, s.Before); err != nil {
-			return text{}, nil, err
-		}
-	}
-	old = lines(data)
-	switch {
-	case w.absent:
-		s.Kind, s.Mode = removes, ""
-		return old, nil, nil
-	case w.content != nil:
-		s.Splice = splice{Insert: []byte(w.Content)}
-	default:
-		done, err := w.splice(s, data, old, whole)
-		if err != nil {
-			return text{}, nil, err
-		}
-		if done {
-			s.Kind, s.After = replaces, s.Before.Digest
-			return old, old.lines, nil
-		}
-	}
-	if s.After, err = h.spliced(ctx, s.Path, s.Splice); err != nil {
-		return text{}, nil, err
-	}
-	switch {
-	case !s.Before.Exists:
-		s.Kind = creates
-	case s.After == s.Before.Digest:
-		s.Kind = attributes
-	default:
-		s.Kind = replaces
-	}
-	return old, s.Splice.apply(old), nil
-}
-
-// splice finds the place of the edit of a key or a line.
-func (w want) splice(s *saved, data []byte, old text, whole bool) (done bool, err error) {
-	switch {
-	case strings.ContainsRune(string(data), 0):
-		return false, fault.New(fault.Denied, "%s is no text: it holds NUL bytes", s.Path)
-	case !whole && strings.Count(string(data), "\n") != s.Before.Lines:
-		return false, fault.New(fault.Denied, "%s holds a secret of several lines, such as a private key, and its lines cannot be told apart", s.Path).
-			WithHint("change it by hand, or give the whole content")
-	case w.key != nil:
-		s.Splice, done, err = setKey(old, w.Key, w.Value)
-	default:
-		s.Splice, done, err = ensureLine(old, w.Line, w.match, w.behind)
-	}
-	if err != nil {
-		return false, fmt.Errorf("edit %s: %w", s.Path, err)
-	}
-	return done, nil
-}
-
-// change is the plan's form of what was found.
-func (s saved) change(old text, new []string) (engine.Change, error) {
-	body, err := json.Marshal(s)
-	if err != nil {
-		return engine.Change{}, fault.Wrap(fault.Internal, err, "encode what was planned for %s", s.Path)
-	}
-	c := engine.Change{Noop: s.isAfter(s.Before), Verify: s.inWords(), Saved: body, Touches: []runbooks.Touch{
-		{Kind: runbooks.TouchFile, Name: s.Path},
-		{Kind: runbooks.TouchFile, Name: s.New},
-		{Kind: runbooks.TouchFile, Name: path.Dir(s.Keep)}, {Kind: runbooks.TouchFile, Name: path.Join(path.Dir(s.Keep), "*")},
-	}}
-	if !c.Noop {
-		c.Diff = diff(s, old.lines, new)
-		c.Undo = fmt.Sprintf("put back %s as it was, with its attributes, from what is kept in %s", s.Path, path.Dir(s.Keep))
-	}
-	return c, nil
-}
-
-func (s saved) inWords() string {
-	if s.Kind == removes {
-		return s.Path + " is gone"
-	}
-	text := fmt.Sprintf("%s has mode %s", s.Path, s.Mode)
-	if who := s.ownerInWords(); who != "" {
-		text += ", owner " + who
-	}
-	if s.Kind != attributes {
-		text += " and the text of the plan"
-	}
-	if len(s.Validate) > 0 {
-		text += fmt.Sprintf("; before it is put in place, %q accepts it", s.Validate)
-	}
-	return text
-}
-
-func (s saved) ownerInWords() string {
-	user, group := s.Owner.User, s.Owner.Group
-	if s.Before.Exists && user == "" {
-		user = s.Before.User
-	}
-	if s.Before.Exists && group == "" {
-		group = s.Before.Group
-	}
-	return owner{user, group}.String()
-}
-
-// refuseManaged refuses what configuration management would put back. The
-// error holds what to change there.
-func (s saved) refuseManaged(env *engine.Env, given string, old text, patch string) error {
-	who := ""
-	for _, name := range []string{s.Path, given} {
-		if p := managedPattern(name, env.ManagedFiles); p != "" && who == "" {
-			who = fmt.Sprintf("configuration management (managed_files %q of this agent's guard)", p)
-		}
-	}
-	if tool := managedBy(old); tool != "" && who == "" {
-		who = tool + ", as its first lines say"
-	}
-	if tool := managedBlock(old, s.Splice.Head); tool != "" && s.Splice.Tail > 0 && who == "" {
-		who = tool + ", in a block of its own"
-	}
-	if who == "" {
-		return nil
-	}
-	return fault.New(fault.Denied, "%s belongs to %s, and is not edited by a runbook; the patch would be:\n%s", s.Path, who, patch).
-		WithHint("make this change in configuration management")
-}
-
 // Apply implements engine.Action.
 func (Action) Apply(ctx context.Context, env *engine.Env, c engine.Change) (engine.Outcome, error) {
 	s, err := load(c)
@@ -363,18 +131,18 @@ func (Action) Apply(ctx context.Context, env *engine.Env, c engine.Change) (engi
 	keep := []string{s.Before.Digest, attributesOnly}
 	switch s.Kind {
 	case removes:
-		err = h.act(ctx, "remove", removeScript, s, was, nil, keep...)
+		err = h.act(ctx, s, deed{"remove", removeScript, was, nil}, keep...)
 	case attributes:
-		err = h.act(ctx, "change", attributesScript, s, was, nil, append(keep, s.Mode, s.Owner.String())...)
+		err = h.act(ctx, s, deed{"change", attributesScript, was, nil}, append(keep, s.Mode, s.Owner.String())...)
 	case replaces, creates:
 		args := append(keep, strconv.Itoa(s.Splice.Head), strconv.Itoa(s.Splice.Tail), s.After, mode, s.Owner.String())
-		if err = h.act(ctx, "write", stageScript, s, was, s.Splice.Insert, args...); err != nil {
+		if err = h.act(ctx, s, deed{"write", stageScript, was, s.Splice.Insert}, args...); err != nil {
 			break
 		}
 		if err = h.validate(ctx, s); err != nil {
 			break
 		}
-		err = h.act(ctx, "replace", commitScript, s, was, nil, s.After)
+		err = h.act(ctx, s, deed{"replace", commitScript, was, nil}, s.After)
 	}
 	if err != nil {
 		return engine.Outcome{}, err
@@ -406,7 +174,7 @@ func (h host) stillAsPlanned(ctx context.Context, s saved) error {
 	}
 	same := s.isBefore(p.File) && p.foreign() == "" && path.Join(p.Dir, path.Base(s.Path)) == s.Path
 	if !same {
-		return fault.New(fault.Denied, "%s is no longer what it was when this was planned, and was left alone", s.Path)
+		return s.changed()
 	}
 	return nil
 }
@@ -425,7 +193,7 @@ func (h host) validate(ctx context.Context, s saved) error {
 		return nil
 	}
 	err = fmt.Errorf("the new text of %s was not accepted: %w", s.Path, err)
-	if bad := h.act(ctx, "discard", discardScript, s, "", nil); bad != nil {
+	if bad := h.act(ctx, s, deed{"discard", discardScript, "", nil}); bad != nil {
 		return fmt.Errorf("%w (and %s is left: %v)", err, s.New, bad) //nolint:errorlint // the first error is the one that counts
 	}
 	return err
@@ -508,7 +276,7 @@ func (Action) Undo(ctx context.Context, env *engine.Env, c engine.Change) error 
 	if s.Kind == attributes {
 		was = now.Inode
 	}
-	if err := h.act(ctx, "restore", restoreScript, s, was, nil, string(s.Kind), s.Before.Digest, s.After); err != nil {
+	if err := h.act(ctx, s, deed{"restore", restoreScript, was, nil}, string(s.Kind), s.Before.Digest, s.After); err != nil {
 		return err
 	}
 	if s, now, err = look(ctx, env, c); err != nil {

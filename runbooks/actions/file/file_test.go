@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/secondline-ops/secondline/internal/fault"
 	"github.com/secondline-ops/secondline/internal/remote"
@@ -40,7 +41,7 @@ func newDesk(t *testing.T, part string, more ...string) *desk {
 	}
 	spec := "  inputs:\n    path: {type: path}\n    text: {type: string, default: info}\n  steps:\n    - id: edit\n      file: " + part +
 		"\n      verify: {within: 100ms}\n" + strings.Join(more, "")
-	spec = strings.NewReplacer("PATH", "${inputs.path}", "DIR", d.dir).Replace(spec)
+	spec = strings.NewReplacer("PATH", `"${inputs.path}"`, "DIR", d.dir).Replace(spec)
 	d.Story = actiontest.New(t, file.Action{Kept: d.kept}, actiontest.Local(), spec, map[string]string{"path": d.path})
 	return d
 }
@@ -102,8 +103,11 @@ const setLevel = `{path: PATH, set: {key: http.loglevel, value: "${inputs.text}"
 func TestAKeyIsSetAndNothingElseChanges(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, setLevel).ini("# orders\n[db]\nloglevel = debug\n\n[http]\nport = 80\nloglevel = debug # too much\n; the end\n")
+	if err := os.Chtimes(d.path, time.Unix(1, 0), time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
 	p := d.Plan()
-	for _, want := range []string{"-loglevel = debug # too much\n+loglevel = info # too much\n", "--- " + d.path + " mode 0640 owner root:root sha256 "} {
+	for _, want := range []string{"-loglevel = debug # too much\n+loglevel = info # too much\n", "--- " + d.path + " mode 0640 owner "} {
 		if !strings.Contains(p.Steps[0].Diff, want) {
 			t.Errorf("the diff lacks %q:\n%s", want, p.Steps[0].Diff)
 		}
@@ -114,6 +118,9 @@ func TestAKeyIsSetAndNothingElseChanges(t *testing.T) {
 	d.Want(d.RunPlan(p), runbooks.RunVerified, "")
 	if got, want := d.text(), "# orders\n[db]\nloglevel = debug\n\n[http]\nport = 80\nloglevel = info # too much\n; the end\n"; got != want {
 		t.Errorf("got %q", got)
+	}
+	if info, err := os.Stat(d.path); err != nil || info.ModTime().Unix() == 1 {
+		t.Errorf("a program that looks at the time would not see the change: %v, %v", info, err)
 	}
 	d.alone()
 	writes := len(d.Host.Writes())
@@ -413,19 +420,52 @@ func TestAValidatorDecidesAboutTheNewFile(t *testing.T) {
 	}
 }
 
-func TestAFullFileSystemLeavesTheOldFile(t *testing.T) {
-	t.Parallel()
-	d := newDesk(t, `{path: PATH, content: "new\n"}`).ini("old\n")
-	d.Host.Before = func(cmd remote.Command) error {
-		if cmd.Effect != remote.Read && cmd.Argv[3] == "write" {
-			return os.MkdirAll(filepath.Join(d.dir, ".secondline-new.orders.ini", "in the way"), 0o700)
-		}
-		return nil
+// mountSmall makes the desk's folder a file system of its own, of 64 KiB.
+func (d *desk) mountSmall() {
+	d.t.Helper()
+	if err := syscall.Mount("tmpfs", d.dir, "tmpfs", 0, "size=64k,mode=755"); err != nil {
+		d.t.Skipf("no file system can be mounted here: %v", err)
 	}
-	d.Host.After = func(cmd remote.Command) error { return nil }
-	res := d.Run()
-	if d.text() != "new\n" && d.text() != "old\n" || res.Status == runbooks.RunUnknown {
-		t.Errorf("%s: %q", res.Status, d.text())
+	d.t.Cleanup(func() { _ = syscall.Unmount(d.dir, syscall.MNT_DETACH) })
+}
+
+func TestAFullOrReadOnlyFileSystemLeavesTheOldFile(t *testing.T) {
+	t.Parallel()
+	big := strings.Repeat("0123456789abcdef", 6000)
+	d := newDesk(t, `{path: PATH, content: "`+big+`"}`)
+	d.mountSmall()
+	d.ini("old\n")
+	d.Want(d.Run(), runbooks.RunUndone, "exit status 1")
+	if d.text() != "old\n" {
+		t.Errorf("got %q", d.text())
+	}
+	d.alone()
+	d = newDesk(t, `{path: PATH, content: "new\n"}`)
+	d.mountSmall()
+	d.ini("old\n")
+	p := d.Plan()
+	if err := syscall.Mount("", d.dir, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	d.Want(d.RunPlan(p), runbooks.RunUndone, "exit status")
+	if d.text() != "old\n" {
+		t.Errorf("got %q", d.text())
+	}
+	d.alone()
+}
+
+func TestWhatIsKeptMayLieOnAnotherFileSystem(t *testing.T) {
+	t.Parallel()
+	for _, part := range []string{`{path: PATH, absent: true}`, `{path: PATH, content: new}`} {
+		d := newDesk(t, part)
+		d.mountSmall()
+		d.ini("old\n")
+		d.Binding.Runbook.Steps[0].Verify.That = `inputs.text == "never"`
+		d.Want(d.Run(), runbooks.RunUndone, "")
+		if d.text() != "old\n" {
+			t.Errorf("got %q", d.text())
+		}
+		d.alone()
 	}
 }
 
@@ -433,14 +473,14 @@ func TestLinksAreFollowedOnlyWhenSaid(t *testing.T) {
 	t.Parallel()
 	const part = `{path: PATH, line: x`
 	d := newDesk(t, part+"}")
-	real := d.write("real.ini", "a\n", 0o600)
+	d.write("real.ini", "a\n", 0o600)
 	if err := os.Symlink("real.ini", d.path); err != nil {
 		t.Fatal(err)
 	}
 	d.refused(fault.Denied, "symbolic link")
 
 	d = newDesk(t, part+", follow: true}")
-	real = d.write("real.ini", "a\n", 0o600)
+	real := d.write("real.ini", "a\n", 0o600)
 	if err := os.Symlink("real.ini", d.path); err != nil {
 		t.Fatal(err)
 	}
@@ -479,13 +519,14 @@ func TestWhatIsNotSafeToEditIsRefused(t *testing.T) {
 			d.ini("a\n")
 			return errors.Join(os.Chown(d.dir, 0, 1234), os.Chmod(d.dir, 0o775))
 		}, fault.Denied, "group id 1234"},
-		"too big":          {line, func(d *desk) error { d.ini("a\n"); return os.Truncate(d.path, 5<<20) }, fault.TooLarge, "more than"},
-		"NUL bytes":        {line, func(d *desk) error { d.ini("a\x00b\n"); return nil }, fault.Denied, "no text"},
-		"no user":          {`{path: PATH, owner: no-such-user}`, func(d *desk) error { d.ini("a\n"); return nil }, fault.NotFound, "no user"},
-		"no such section":  {`{path: PATH, set: {key: a.b, value: c}}`, func(d *desk) error { d.ini("[x]\n"); return nil }, fault.NotFound, "sections"},
-		"no place for it":  {`{path: PATH, line: x, after: y}`, func(d *desk) error { d.ini("a\n"); return nil }, fault.NotFound, "where the line belongs"},
-		"a secret":         {`{path: PATH, set: {key: password, value: x}}`, func(d *desk) error { d.ini("password = hunter22\n"); return nil }, fault.Denied, "secret"},
-		"a value of lines": {`{path: PATH, set: {key: a, value: x}}`, func(d *desk) error { d.ini("a = 1 \\\n 2\n"); return nil }, fault.Denied, "several lines"},
+		"too big":           {line, func(d *desk) error { d.ini("a\n"); return os.Truncate(d.path, 5<<20) }, fault.TooLarge, "more than"},
+		"NUL bytes":         {line, func(d *desk) error { d.ini("a\x00b\n"); return nil }, fault.Denied, "no text"},
+		"no user":           {`{path: PATH, owner: no-such-user}`, func(d *desk) error { d.ini("a\n"); return nil }, fault.NotFound, "no user"},
+		"no such section":   {`{path: PATH, set: {key: a.b, value: c}}`, func(d *desk) error { d.ini("[x]\n"); return nil }, fault.NotFound, "sections"},
+		"no place for it":   {`{path: PATH, line: x, after: y}`, func(d *desk) error { d.ini("a\n"); return nil }, fault.NotFound, "where the line belongs"},
+		"a secret":          {`{path: PATH, set: {key: password, value: x}}`, func(d *desk) error { d.ini("password = hunter22\n"); return nil }, fault.Denied, "secret"},
+		"a line of secrets": {`{path: PATH, line: "password = hunter22"}`, func(d *desk) error { d.ini("a\n"); return nil }, fault.Denied, "holds a secret"},
+		"a value of lines":  {`{path: PATH, set: {key: a, value: x}}`, func(d *desk) error { d.ini("a = 1 \\\n 2\n"); return nil }, fault.Denied, "several lines"},
 		"a private key": {line, func(d *desk) error {
 			d.ini("-----BEGIN PRIVATE KEY-----\nMII\nMII\n-----END PRIVATE KEY-----\n")
 			return nil

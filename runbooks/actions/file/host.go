@@ -302,21 +302,33 @@ func (h host) spliced(ctx context.Context, name string, p splice) (string, error
 	return digest, nil
 }
 
-// act runs one of the scripts that write.
-func (h host) act(ctx context.Context, doing, script string, s saved, was string, stdin []byte, args ...string) error {
+// deed is one of the scripts that write.
+type deed struct {
+	name   string // a verb
+	script string
+	was    string // what the file must still be
+	stdin  []byte
+}
+
+// act runs a deed.
+func (h host) act(ctx context.Context, s saved, d deed, args ...string) error {
 	format := idFormat
 	if s.Kind == attributes {
 		format = inodeFormat
 	}
-	argv := append([]string{"sh", "-c", prelude + script, doing, s.Path, s.New, s.Keep, was, format}, args...)
-	res, err := h.env.ActWith(ctx, remote.Command{Argv: argv, Stdin: stdin})
+	argv := append([]string{"sh", "-c", prelude + d.script, d.name, s.Path, s.New, s.Keep, d.was, format}, args...)
+	res, err := h.env.ActWith(ctx, remote.Command{Argv: argv, Stdin: d.stdin})
 	switch {
 	case err != nil:
-		return fmt.Errorf("%s %s: %w", doing, s.Path, err)
+		return fmt.Errorf("%s %s: %w", d.name, s.Path, err)
 	case res.ExitCode == exitChanged:
-		return fault.New(fault.Denied, "%s is no longer what it was when this was planned, and was left alone", s.Path)
+		return s.changed()
 	case res.Err() != nil:
-		return fmt.Errorf("%s %s: %w", doing, s.Path, res.Err())
+		return fmt.Errorf("%s %s: %w", d.name, s.Path, res.Err())
 	}
 	return nil
+}
+
+func (s saved) changed() error {
+	return fault.New(fault.Denied, "%s is no longer what it was when this was planned, and was left alone", s.Path)
 }

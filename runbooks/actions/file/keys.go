@@ -2,6 +2,7 @@ package file
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/secondline-ops/secondline/internal/fault"
@@ -38,6 +39,9 @@ type config struct {
 	style    style
 	entries  []entry
 	sections []section
+
+	title  *regexp.Regexp // [name], with a comment behind it
+	remark *regexp.Regexp // where a comment behind a value begins
 }
 
 // nobody is the name of a section that no key can name.
@@ -45,7 +49,9 @@ const nobody = "\x00"
 
 // parseConfig reads the lines. It refuses what is no file of keys.
 func parseConfig(t text) (*config, error) {
-	c := &config{text: t, sections: []section{{last: -1}}}
+	c := &config{
+		text: t, sections: []section{{last: -1}}, title: regexp.MustCompile(`^\[([^\[\]]+)\]\s*([#;].*)?$`), remark: regexp.MustCompile(`\s+[#;]\s`),
+	}
 	votes := map[style]int{}
 	for _, line := range t.lines {
 		bare := strings.TrimSpace(line)
@@ -124,7 +130,7 @@ func (c *config) line(i int) int {
 // headline reads [name]; in a file like sshd_config(5), Match and Host begin
 // what a section is elsewhere.
 func (c *config) headline(bare string) (name string, ok bool) {
-	if m := regexp.MustCompile(`^\[([^\[\]]+)\]\s*([#;].*)?$`).FindStringSubmatch(bare); m != nil {
+	if m := c.title.FindStringSubmatch(bare); m != nil {
 		return strings.TrimSpace(m[1]), true
 	}
 	if bare[0] == '[' || bare[0] == '<' { // TOML's [[list]], a block of Apache, and whatever else
@@ -165,15 +171,15 @@ func (c *config) entry(line string) (entry, bool) {
 	e.key = strings.TrimRight(bare[:at], " \t")
 	rest := strings.TrimLeft(bare[at+width:], " \t")
 	e.sep = bare[len(e.key) : len(bare)-len(rest)]
-	e.value, e.comment = splitComment(rest)
+	e.value, e.comment = c.splitComment(rest)
 	return e, true
 }
 
 // splitComment finds a comment behind a value: a sign with blanks on both
 // sides, since without them it may belong to the value ("red #3").
-func splitComment(rest string) (value, comment string) {
+func (c *config) splitComment(rest string) (value, comment string) {
 	if rest != "" && rest[0] != '"' && rest[0] != '\'' {
-		if m := regexp.MustCompile(`\s+[#;]\s`).FindStringIndex(rest); m != nil {
+		if m := c.remark.FindStringIndex(rest); m != nil {
 			return rest[:m[0]], rest[m[0]:]
 		}
 	}
@@ -261,9 +267,9 @@ func quoteOf(value string) string {
 
 // separator is that of the file's last key.
 func (c *config) separator() string {
-	for i := len(c.entries) - 1; i >= 0; i-- {
-		if sep := c.entries[i].sep; sep != "" && strings.TrimSpace(c.entries[i].value) != "" {
-			return sep
+	for _, e := range slices.Backward(c.entries) {
+		if e.sep != "" && e.value != "" {
+			return e.sep
 		}
 	}
 	if c.style == colon {

@@ -20,11 +20,13 @@ func managedBy(t text) string {
 	const tools = `(puppet|chef|ansible|salt(?:stack)?|cfengine|rudder|bcfg2)`
 	patterns := []*regexp.Regexp{
 		regexp.MustCompile(`(?i)\b(?:managed|maintained|generated|controlled|created|written|rendered|deployed|configured|installed|updated)\s+(?:\w+\s+)?(?:by|with|via|through|using|from)\s+(?:\w+\s+)?` + tools + `\b`),
-		regexp.MustCompile(`(?i)\b` + tools + `[\s_-]+(?:managed|controlled|generated|maintained)\b`),
+		regexp.MustCompile(`(?i)\b` + tools + `[\s_-]+(?:managed|controlled|maintained)\b`),
 		regexp.MustCompile(`(?i)\b` + tools + `\b[^\n]{0,80}\b(?:do not edit|don't edit|will be overwritten|local changes)`),
 	}
 	for _, line := range t.lines[:min(len(t.lines), headerLines)] {
-		line = line[:min(len(line), headerBytes)]
+		if line = line[:min(len(line), headerBytes)]; strings.Contains(line, ansibleBlock) {
+			continue // of a part of the file
+		}
 		for _, p := range patterns {
 			if m := p.FindStringSubmatch(line); m != nil {
 				return strings.ToLower(m[1])
@@ -34,15 +36,17 @@ func managedBy(t text) string {
 	return ""
 }
 
-// managedBlock returns the tool in whose block the line is. Ansible's
-// blockinfile marks its own.
+// ansibleBlock is how blockinfile of Ansible marks its own lines, by default.
+const ansibleBlock = "ANSIBLE MANAGED BLOCK"
+
+// managedBlock returns the tool in whose block the line is.
 func managedBlock(t text, line int) string {
 	inside := ""
 	for i := range min(line, len(t.lines)) {
 		switch {
-		case strings.Contains(t.lines[i], "BEGIN ANSIBLE MANAGED BLOCK"):
+		case strings.Contains(t.lines[i], "BEGIN "+ansibleBlock):
 			inside = "ansible"
-		case strings.Contains(t.lines[i], "END ANSIBLE MANAGED BLOCK"):
+		case strings.Contains(t.lines[i], "END "+ansibleBlock):
 			inside = ""
 		}
 	}

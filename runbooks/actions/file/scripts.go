@@ -1,5 +1,7 @@
 package file
 
+import "github.com/secondline-ops/secondline/runbooks/actions/internal/kept"
+
 // Exit statuses of the scripts, from those that no program of theirs has
 // (sysexits.h).
 const (
@@ -23,12 +25,10 @@ settle() { sync -- "${path%/*}/"; }
 `
 
 // keepScript makes the folder of this step, private to its user, and copies
-// what is there with all its attributes.
-const keepScript = `before=$1 attributes=$2 root=${keep%/*}
-same
-mkdir -p -- "$root"
-[ "$(stat -c '%u %f' -- "$root")" = "$(id -u) 41c0" ] || fail "$root is not a folder of this user alone"
-mkdir -p -- "$keep"
+// what is there with all its attributes. The folder comes before anything can
+// go wrong: undo tells by it how far the step came.
+const keepScript = `before=$1 attributes=$2
+` + kept.Script + `same
 if [ -n "$was" ]; then
 	cp --remove-destination $attributes --preserve=all,xattr --no-dereference -T -- "$path" "$keep/before"
 	[ -n "$attributes" ] || [ "$(digest "$keep/before")" = "$before" ] || exit 75

@@ -3,6 +3,7 @@ package file
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path"
 	"regexp"
 	"strconv"
@@ -208,8 +209,13 @@ func fill(ctx context.Context, env *engine.Env) (want, error) {
 		into  *string
 		check func(string) error
 	}{
-		{w.path, &out.Path, checkPath}, {w.content, &out.Content, nil}, {w.key, &out.Key, checkKey}, {w.value, &out.Value, checkValue},
-		{w.line, &out.Line, checkLine}, {w.mode, &out.Mode, checkMode}, {w.owner, &ownerText, nil},
+		{w.path, &out.Path, checkPath},
+		{w.content, &out.Content, nil},
+		{w.key, &out.Key, checkKey},
+		{w.value, &out.Value, checkValue},
+		{w.line, &out.Line, checkLine},
+		{w.mode, &out.Mode, checkMode},
+		{w.owner, &ownerText, nil},
 	} {
 		if field.from == nil {
 			continue
@@ -240,9 +246,7 @@ func fill(ctx context.Context, env *engine.Env) (want, error) {
 // renderValidate fills in the validator for the new file at the path.
 func (w want) renderValidate(ctx context.Context, env *engine.Env, newPath string) ([]string, error) {
 	vars := map[string]any{varFile: newPath}
-	for name, value := range env.Vars {
-		vars[name] = value
-	}
+	maps.Copy(vars, env.Vars)
 	var argv []string
 	for _, t := range w.validate {
 		more, err := engine.RenderElement(ctx, t, vars)

@@ -31,14 +31,14 @@ func (e expectation) inWords() string {
 		}
 		status = strings.Join(words, " or ")
 	}
-	text := "it answers " + status
+	words := []string{"it answers " + status}
 	if e.BodyHas != "" {
-		text += fmt.Sprintf(", with %q", e.BodyHas)
+		words = append(words, fmt.Sprintf("with %q", e.BodyHas))
 	}
 	for _, path := range slices.Sorted(maps.Keys(e.JSON)) {
-		text += fmt.Sprintf(", %s = %q", path, e.JSON[path])
+		words = append(words, fmt.Sprintf("%s = %q", path, e.JSON[path]))
 	}
-	return text
+	return strings.Join(words, ", ")
 }
 
 func (e expectation) takes(status int) bool {
@@ -99,7 +99,7 @@ func (e expectation) holds(body []byte) (expr.Truth, string) {
 	if err := d.Decode(&doc); err != nil {
 		return missing, ", and not with JSON"
 	}
-	if _, err := d.Token(); err != io.EOF { //nolint:errorlint // Token returns it as it is
+	if _, err := d.Token(); err != io.EOF {
 		return missing, ", and not with one JSON value"
 	}
 	for _, path := range slices.Sorted(maps.Keys(e.JSON)) {

@@ -49,6 +49,12 @@ type request struct {
 	Expect  expectation `json:"expect"`
 }
 
+// answer is what came of a request that must not be made again.
+type answer struct {
+	Truth string `json:"truth"`
+	Text  string `json:"text"`
+}
+
 // safe reports whether the request may be made again at will (RFC 9110, 9.2.1).
 func (r request) safe() bool { return r.Method == "GET" || r.Method == "HEAD" }
 
@@ -176,7 +182,7 @@ func (Action) Apply(ctx context.Context, env *engine.Env, c engine.Change) (engi
 	}
 	got := r.judge(res)
 	out := engine.Outcome{ExitCode: res.ExitCode, Changed: got.Text}
-	if out.Saved, err = json.Marshal(got); err != nil {
+	if out.Saved, err = json.Marshal(answer{string(got.Truth), got.Text}); err != nil {
 		return out, fault.Wrap(fault.Internal, err, "encode the answer")
 	}
 	switch {
@@ -203,14 +209,14 @@ func (Action) Verify(ctx context.Context, env *engine.Env, c engine.Change, o en
 		return engine.Unknown(err.Error())
 	}
 	if !r.safe() {
-		var got engine.Reading
+		var got answer
 		if len(o.Saved) == 0 {
 			return engine.Unknown("the answer to the " + r.Method + " was lost")
 		}
 		if err := json.Unmarshal(o.Saved, &got); err != nil {
 			return engine.Unknown(err.Error())
 		}
-		return got
+		return engine.Reading{Truth: expr.Truth(got.Truth), Text: got.Text}
 	}
 	res, err := env.Runner.Run(ctx, remote.Command{
 		Argv: r.argv(min(maxAsk, actTime(env))), Stdin: []byte(r.Body), As: env.Step.As, Effect: remote.Read, Timeout: maxAsk + 2*time.Second,

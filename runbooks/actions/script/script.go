@@ -166,5 +166,5 @@ func (Action) Apply(ctx context.Context, env *engine.Env, c engine.Change) (engi
 	if err != nil {
 		return engine.Outcome{}, err
 	}
-	return engine.Outcome{ExitCode: res.ExitCode}, res.Err()
+	return engine.Outcome{ExitCode: res.ExitCode, Stdout: res.Stdout, Stderr: res.Stderr}, res.Err()
 }

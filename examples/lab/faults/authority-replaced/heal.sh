@@ -1,2 +1,1 @@
-cat /etc/prometheus/lab-ca-2025.pem >/etc/prometheus/lab-ca.pem
-rm /etc/prometheus/lab-ca-2025.pem
+if test -e /etc/prometheus/lab-ca-2025.pem; then mv /etc/prometheus/lab-ca-2025.pem /etc/prometheus/lab-ca.pem; fi

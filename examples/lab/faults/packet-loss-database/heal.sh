@@ -1,1 +1,1 @@
-nft delete table netdev wire
+nft delete table netdev wire 2>/dev/null || true

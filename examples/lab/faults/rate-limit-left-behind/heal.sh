@@ -1,1 +1,1 @@
-tc qdisc del dev host0 root
+tc qdisc del dev host0 root 2>/dev/null || true

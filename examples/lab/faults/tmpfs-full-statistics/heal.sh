@@ -1,2 +1,2 @@
-umount /var/lib/postgresql/fast
-rmdir /var/lib/postgresql/fast
+if mountpoint -q /var/lib/postgresql/fast; then umount /var/lib/postgresql/fast; fi
+rm -rf /var/lib/postgresql/fast

@@ -1,3 +1,5 @@
 rm -rf /tmp/report-q3.Xa81Lk
-mount -o remount,size="$(cat /var/lib/misc/tmp-size)" /tmp
-rm /var/lib/misc/tmp-size
+if test -e /var/lib/misc/tmp-size; then
+	mount -o remount,size="$(cat /var/lib/misc/tmp-size)" /tmp
+	rm /var/lib/misc/tmp-size
+fi

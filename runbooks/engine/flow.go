@@ -1,0 +1,238 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+
+	"github.com/secondline-ops/secondline/internal/expr"
+	"github.com/secondline-ops/secondline/internal/fault"
+	"github.com/secondline-ops/secondline/runbooks"
+)
+
+// node is a part of the flow on its way.
+type node interface {
+	// carry brings it to its end, from wherever it is. An error is one of the
+	// journal's.
+	carry(ctx context.Context) (ending, error)
+	// each calls for every step below, in the order of the plan.
+	each(do func(*stepRun))
+}
+
+// sequence is one after the other.
+type sequence []node
+
+func (s sequence) carry(ctx context.Context) (ending, error) {
+	for _, n := range s {
+		if end, err := n.carry(ctx); err != nil || end != goOn {
+			return end, err
+		}
+	}
+	return goOn, nil
+}
+
+func (s sequence) each(do func(*stepRun)) {
+	for _, n := range s {
+		n.each(do)
+	}
+}
+
+// concurrent is several at the same time, atOnce of them. When one of them does
+// not go on, no other begins a step; those that act are waited for.
+type concurrent struct {
+	nodes  []node
+	atOnce int
+}
+
+func (c concurrent) each(do func(*stepRun)) { sequence(c.nodes).each(do) }
+
+var errBeside = errors.New("a step beside it did not go on")
+
+func (c concurrent) carry(ctx context.Context) (ending, error) {
+	within, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var wait sync.WaitGroup
+	var mu sync.Mutex
+	worst, free := goOn, make(chan struct{}, c.atOnce)
+	errs := []error{}
+	for _, n := range c.nodes {
+		free <- struct{}{}
+		wait.Go(func() {
+			defer func() { <-free }()
+			end, err := n.carry(within)
+			mu.Lock()
+			defer mu.Unlock()
+			errs = append(errs, err)
+			if end.graver(worst) {
+				worst = end
+			}
+			if err != nil || end != goOn {
+				stop(errBeside)
+			}
+		})
+	}
+	wait.Wait()
+	return worst, errors.Join(errs...)
+}
+
+// choice takes one of several branches. Which one is written down: what its
+// steps do may change the condition.
+type choice struct {
+	run      *run
+	id       string
+	scope    *scope
+	branches []runbooks.Branch
+	nodes    []node
+	decided  *decidedRecord
+}
+
+func (c *choice) each(do func(*stepRun)) { sequence(c.nodes).each(do) }
+
+func (c *choice) carry(ctx context.Context) (ending, error) {
+	if c.decided == nil {
+		if ctx.Err() != nil {
+			return c.run.fail(stopped, fmt.Sprintf("stopped before %s: %v", c.id, context.Cause(ctx))), nil
+		}
+		branch, end := c.decide(ctx)
+		if end != goOn {
+			return end, nil
+		}
+		if err := c.run.append(ctx, c.id, 0, RecordDecided, branch); err != nil {
+			return "", err
+		}
+		c.decided = &branch
+	}
+	for i, n := range c.nodes {
+		if i != c.decided.Branch-1 {
+			n.each(func(s *stepRun) { s.enter(runbooks.StepSkipped, "another branch was taken") })
+		}
+	}
+	if c.decided.Branch == 0 {
+		return goOn, nil
+	}
+	return c.nodes[c.decided.Branch-1].carry(ctx)
+}
+
+// decide asks the branches in order. One that was not to be taken when the plan
+// was approved is never taken.
+func (c *choice) decide(ctx context.Context) (decidedRecord, ending) {
+	for i, branch := range c.branches {
+		got := Reading{Truth: expr.True}
+		if branch.If != "" {
+			got = c.scope.ask(ctx, branch.If)
+		}
+		switch got.Truth {
+		case expr.False:
+			continue
+		case expr.CannotTell:
+			return decidedRecord{}, c.run.fail(refused, fmt.Sprintf("it cannot be told which way %s goes: %s", c.id, got.Text))
+		case expr.True:
+		}
+		planned := true
+		c.nodes[i].each(func(s *stepRun) { planned = planned && !s.notTaken })
+		if !planned {
+			return decidedRecord{}, c.run.fail(refused, fmt.Sprintf("%s would take another branch than the approved plan: %s", c.id, got.Text))
+		}
+		return decidedRecord{Branch: i + 1}, goOn
+	}
+	return decidedRecord{}, goOn
+}
+
+// grow makes the nodes of blocks.
+func (x *run) grow(blocks []runbooks.Block, at place, past map[string]*history) (sequence, error) {
+	out := sequence{}
+	for _, b := range blocks {
+		n, err := x.growOne(b, at, past)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, n)
+	}
+	return out, nil
+}
+
+func (x *run) growOne(b runbooks.Block, at place, past map[string]*history) (node, error) {
+	switch {
+	case b.Foreach != nil:
+		return x.growForeach(b, at, past)
+	case len(b.Choose) > 0:
+		nodes, err := x.growBranches(b.Choose, at, past)
+		c := &choice{run: x, id: b.ID + at.suffix, scope: at.scope, branches: b.Choose, nodes: nodes}
+		if h := past[c.id]; h != nil {
+			c.decided = h.decided
+		}
+		if c.decided != nil && c.decided.Branch > len(nodes) {
+			return nil, fault.New(fault.Internal, "the journal knows a branch %d of %s", c.decided.Branch, c.id)
+		}
+		return c, err
+	case len(b.Parallel) > 0:
+		nodes, err := x.growBranches(b.Parallel, at, past)
+		return concurrent{nodes, len(nodes)}, err
+	}
+	step := x.b.Runbook.Steps[b.Step]
+	step.ID += at.suffix
+	return x.growStep(step, at, past[step.ID])
+}
+
+func (x *run) growStep(step runbooks.Step, at place, past *history) (node, error) {
+	change, ok := x.changes[step.ID]
+	if !ok {
+		return nil, fault.New(fault.Internal, "the journal does not know step %s", step.ID)
+	}
+	action, err := x.d.action(step.Action)
+	if err != nil {
+		return nil, err
+	}
+	s := newStepRun(x, step, action, change, at)
+	s.restore(past)
+	x.steps = append(x.steps, s)
+	return s, nil
+}
+
+func (x *run) growBranches(branches []runbooks.Branch, at place, past map[string]*history) ([]node, error) {
+	nodes := []node{}
+	for _, branch := range branches {
+		n, err := x.grow(branch.Blocks, at, past)
+		if err != nil {
+			return nil, err
+		}
+		nodes = append(nodes, n)
+	}
+	return nodes, nil
+}
+
+// growForeach does what foreach of prepared does, with the elements that were
+// written down. A block whose elements nobody looked at is in a branch that is
+// not taken.
+func (x *run) growForeach(b runbooks.Block, at place, past map[string]*history) (node, error) {
+	f := b.Foreach
+	texts, known := x.lists[b.ID+at.suffix]
+	if !known {
+		return x.grow(f.Blocks, at, past)
+	}
+	nodes := []node{}
+	for i, text := range texts {
+		here, err := at.element(f, i, text)
+		if err != nil {
+			return nil, fmt.Errorf("element %s of %s: %w", strconv.Quote(text), b.ID, err)
+		}
+		n, err := x.grow(f.Blocks, here, past)
+		if err != nil {
+			return nil, err
+		}
+		nodes = append(nodes, n)
+	}
+	if f.AtOnce == 1 {
+		return sequence(nodes), nil
+	}
+	return concurrent{nodes, f.AtOnce}, nil
+}
+
+// graver reports whether e says more than other about how the run ends.
+func (e ending) graver(other ending) bool {
+	order := []ending{goOn, stopped, late, handedOver, refused, refuted, unknown}
+	return slices.Index(order, e) > slices.Index(order, other)
+}
