@@ -194,7 +194,7 @@ func (a *Agent) deps(j job.Job, jl engine.Journal) engine.Deps {
 	}
 	return engine.Deps{
 		CommandOutlives: a.CommandOutlives,
-		Actions:         a.Actions, Probes: probeReader{a.Probes, a.Now}, Specs: diagnostics.SpecsOf(a.Probes), Journal: jl, Now: a.Now, CleanupRoots: roots, ManagedFiles: a.Limits.ManagedFiles,
+		Actions:         a.Actions, Probes: diagnostics.Reader{Probes: a.Probes, Now: a.Now}, Specs: diagnostics.SpecsOf(a.Probes), Journal: jl, Now: a.Now, CleanupRoots: roots, ManagedFiles: a.Limits.ManagedFiles,
 		Logger: a.Logger, OnEvent: a.progressOf(j).engineEvent,
 	}
 }
@@ -243,23 +243,4 @@ func (jj jobJournal) Records() ([]engine.Record, error) {
 		}
 	}
 	return records, nil
-}
-
-// probeReader reads a probe for the engine, which does not know diagnostics.
-type probeReader struct {
-	probes *diagnostics.ProbeSet
-	now    func() time.Time
-}
-
-// Read implements engine.ProbeReader.
-func (p probeReader) Read(ctx context.Context, r remote.Runner, name string, args map[string]string) (map[string]any, error) {
-	c := diagnostics.Collector{Probes: p.probes, Now: p.now}
-	fact, err := c.Read(ctx, r, name, args)
-	if err != nil {
-		return nil, err
-	}
-	if !fact.Status.Tells() {
-		return nil, fault.New(fault.Transient, "probe %s: %s %s", name, fact.Status, fact.Error)
-	}
-	return fact.Value, nil
 }

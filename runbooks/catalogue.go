@@ -15,6 +15,9 @@ import (
 // MaxRunbooks bounds how many files a catalogue takes.
 const MaxRunbooks = 2000
 
+// TestDataDir is the folder beside runbooks that holds what they are tested with.
+const TestDataDir = "testdata"
+
 // Catalogue is a set of runbooks with unique names. It does not change after
 // it was loaded and is safe for concurrent use.
 type Catalogue struct {
@@ -74,6 +77,8 @@ func (c *Catalogue) add(rb *Runbook) error {
 }
 
 // ListFiles returns the files that LoadCatalogue reads, by their names in fsys.
+// Hidden files and folders are none, and neither is what is in a folder
+// "testdata": recorded cases lie there.
 func ListFiles(fsys fs.FS) ([]string, error) {
 	var files []string
 	err := fs.WalkDir(fsys, ".", func(name string, entry fs.DirEntry, err error) error {
@@ -81,7 +86,7 @@ func ListFiles(fsys fs.FS) ([]string, error) {
 			return err
 		}
 		hidden := strings.HasPrefix(entry.Name(), ".") && name != "."
-		if entry.IsDir() && hidden {
+		if entry.IsDir() && (hidden || entry.Name() == TestDataDir) {
 			return fs.SkipDir
 		}
 		if ext := path.Ext(name); entry.IsDir() || hidden || ext != ".yaml" && ext != ".yml" {

@@ -26,6 +26,7 @@ func TestCatalogueFindsByNameAndCause(t *testing.T) {
 	c, err := LoadCatalogue(fstest.MapFS{
 		"z.yaml": minimal("zeta", "disk-full"), "deep/a.yml": minimal("alpha", "disk-full"), "b.yaml": minimal("beta", "other"),
 		"README.md": {Data: []byte("no runbook")}, ".git/c.yaml": {Data: []byte("no: runbook")},
+		"deep/testdata/case.yaml": {Data: []byte("no: runbook")},
 	}, testOptions())
 	if err != nil {
 		t.Fatal(err)

@@ -21,6 +21,13 @@ const (
 	kind       = "Runbook"
 )
 
+// What names look like.
+const (
+	slugPattern = `^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`
+	namePattern = `^[a-z][a-z0-9_]{0,62}$`
+	userPattern = `^[a-z_][a-z0-9_-]{0,31}$` // useradd(8)
+)
+
 // Bounds of what one runbook holds besides its steps.
 const (
 	maxEntries = 100 // inputs, probes, requirements, locks, labels, causes; each
@@ -77,9 +84,9 @@ func newParser(root *yamlx.Node, o ParseOptions) *parser {
 		o: o, root: root,
 		rb:   &Runbook{MaxTargets: 1, Deadline: DefaultDeadline, Autonomy: Approve, Labels: map[string]string{}},
 		envs: map[Scope]*expr.Env{}, ids: map[string]int{},
-		slug: regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`),
-		name: regexp.MustCompile(`^[a-z][a-z0-9_]{0,62}$`),
-		user: regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,31}$`), // useradd(8)
+		slug: regexp.MustCompile(slugPattern),
+		name: regexp.MustCompile(namePattern),
+		user: regexp.MustCompile(userPattern),
 	}
 }
 

@@ -62,6 +62,33 @@ func TestGateLooksAtScriptsOnStandardInput(t *testing.T) {
 	}
 }
 
+// TestGateLetsTheBuiltInActionsWork holds the commands that actions give by
+// themselves against the limits of an agent that may act.
+func TestGateLetsTheBuiltInActionsWork(t *testing.T) {
+	t.Parallel()
+	l := Limits{Mode: Act, CleanupRoots: DefaultCleanupRoots(), ReadDeny: []string{"/etc/secret/*"}}
+	for _, argv := range [][]string{
+		{"curl", "-q", "--silent", "--proto", "=http,https", "--write-out", `\n%{http_code}`, "--data-binary", "@-", "--header", "X-A: b", "--url", "http://localhost/x"},
+		{"psql", "--no-psqlrc", "--set=ON_ERROR_STOP=1", "--set=p1=it's; DROP", "--dbname=dbname=orders connect_timeout=5 user=postgres host=/run/postgresql"},
+		{"redis-cli", "-e", "-n", "0", "-s", "/run/redis/s", "CONFIG", "SET", "maxmemory", "2gb"},
+		{"dpkg", "--force-confdef", "--force-confold", "--configure", "--", "nginx"},
+		{"dpkg-query", "--show", "--showformat=${db:Status-Want}\n", "--", "nginx"},
+		{"apt-get", "-y", "-q", "-o", "Dpkg::Options::=--force-confold", "--no-remove", "install", "--", "/var/cache/apt/archives/nginx_1.0_all.deb"},
+		{"apt-mark", "hold", "nginx"},
+		{"openssl", "pkey", "-in", "/etc/ssl/private/x.key", "-passin", "pass:", "-pubout", "-outform", "PEM"},
+		{"ansible-playbook", "--diff", "--inventory", "localhost,", "--connection", "local", "--extra-vars", `{"a":"b"}`, "--", "/srv/site.yml"},
+	} {
+		cmd := remote.Command{Argv: argv, Stdin: []byte("reboot\n"), Effect: remote.Write}
+		if err := l.Gate().Allow(t.Context(), "web1", cmd); err != nil {
+			t.Errorf("%q was refused: %v", argv, err)
+		}
+	}
+	denied := remote.Command{Argv: []string{"openssl", "pkey", "-in", "/etc/secret/x.key"}, Effect: remote.Read}
+	if err := l.Gate().Allow(t.Context(), "web1", denied); !fault.Is(err, fault.Denied) {
+		t.Errorf("a denied key was read: %v", err)
+	}
+}
+
 // FuzzARefusedCommandIsSeenInAnyScript puts a refused command on a line of its
 // own between arbitrary other lines.
 func FuzzARefusedCommandIsSeenInAnyScript(f *testing.F) {

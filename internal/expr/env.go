@@ -2,13 +2,10 @@ package expr
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 
 	"cel.dev/cel-go/cel"
-	"cel.dev/cel-go/common/env"
 	"cel.dev/cel-go/common/types"
-	"cel.dev/cel-go/ext"
 )
 
 // Limits of an expression.
@@ -39,63 +36,18 @@ type Env struct {
 	costLimit uint64
 }
 
-// NewEnv returns the environment in which the names are declared. A wrong
-// declaration is a bug of the caller: the error is of kind fault.Internal.
+// NewEnv returns the environment in which the names are declared, in a language
+// of its own. Whoever makes many takes Language.NewEnv.
 func NewEnv(vars []Field, options ...Option) (*Env, error) {
-	if err := checkFields("", vars); err != nil {
-		return nil, err
-	}
-	e := &Env{vars: vars, costLimit: DefaultCostLimit}
-	for _, o := range options {
-		o(e)
-	}
-	declared, err := newProvider(vars)
-	if err != nil {
-		return nil, fmt.Errorf("declare types: %w", err)
-	}
-	all := []cel.EnvOption{
-		standardFunctions(),
-		cel.CustomTypeProvider(declared),
-		cel.CrossTypeNumericComparisons(true), // used_percent > 90
-		cel.DefaultUTCTimeZone(true),
-		cel.ParserExpressionSizeLimit(maxSourceBytes),
-		cel.ParserRecursionLimit(maxNesting),
-		cel.ExpressionNodeLimit(maxNodes),
-		cel.RegexProgramSizeLimit(maxRegexProgram),
-		cel.EnableErrorOnBadPresenceTest(true), // has() of something that is no object
-		cel.ASTValidators(cel.ValidateDurationLiterals(), cel.ValidateTimestampLiterals(), cel.ValidateRegexLiterals()),
-		ext.Strings(),
-		ext.Lists(ext.ListsMaxRangeSize(maxRange)),
-		ext.Math(),
-	}
-	for _, f := range vars {
-		all = append(all, cel.Variable(f.Name, typeOf(objectMark, f)))
-	}
-	all = append(all, ownFunctions()...)
-	all = append(all, evidenceFunctions(declared)...)
-	if e.cel, err = cel.NewCustomEnv(all...); err != nil {
-		return nil, fmt.Errorf("make expression environment: %w", err)
-	}
-	return e, nil
-}
-
-// standardFunctions is cel's library without what would take types away (dyn,
-// type) and without types that no field has (bytes, uint).
-func standardFunctions() cel.EnvOption {
-	var without []*env.Function
-	for _, name := range []string{"dyn", "type", "bytes", "uint"} {
-		without = append(without, env.NewFunction(name))
-	}
-	return cel.StdLib(cel.StdLibSubset(env.NewLibrarySubset().AddExcludedFunctions(without...)))
+	return new(Language).NewEnv(vars, options...)
 }
 
 // checkFields refuses declarations that could not be read.
 func checkFields(path string, fields []Field) error {
-	name := regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
 	for i, f := range fields {
 		at := join(path, f.Name)
 		switch {
-		case !name.MatchString(f.Name):
+		case !isName(f.Name):
 			return fmt.Errorf("declare %q: not a name", at)
 		case slices.ContainsFunc(fields[:i], func(g Field) bool { return g.Name == f.Name }):
 			return fmt.Errorf("declare %q: declared twice", at)
@@ -109,6 +61,18 @@ func checkFields(path string, fields []Field) error {
 		}
 	}
 	return nil
+}
+
+// isName reports whether cel reads s as one name: letters, digits and
+// underscores, no digit first.
+func isName(s string) bool {
+	for i, c := range []byte(s) {
+		letter := c == '_' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+		if !letter && (i == 0 || c < '0' || c > '9') {
+			return false
+		}
+	}
+	return s != ""
 }
 
 // matches reports whether an expression of type t can give what is wanted.

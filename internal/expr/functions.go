@@ -1,6 +1,8 @@
 package expr
 
 import (
+	"slices"
+
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/cost"
@@ -65,17 +67,25 @@ func percentNumber(v ref.Val) ref.Val {
 	return orError(f, checkPercent(float64(f)))
 }
 
-// evidenceFunctions declares has("id") on every object with a Map named
-// evidence, such as the hypothesis.
-func evidenceFunctions(p *provider) []cel.EnvOption {
-	var overloads []cel.FunctionOpt
-	for name, fields := range p.objects {
-		for _, f := range fields {
-			if f.Name == evidenceField && f.Type == Map {
-				overloads = append(overloads, cel.MemberOverload("has_evidence_"+name,
-					[]*cel.Type{cel.ObjectType(name), cel.StringType}, cel.BoolType))
-			}
+// withEvidence returns the type names of the objects with a Map named evidence,
+// such as the hypothesis, sorted.
+func withEvidence(objects map[string][]Field) []string {
+	var found []string
+	for name, fields := range objects {
+		if slices.ContainsFunc(fields, func(f Field) bool { return f.Name == evidenceField && f.Type == Map }) {
+			found = append(found, name)
 		}
+	}
+	slices.Sort(found)
+	return found
+}
+
+// evidenceFunctions declares has("id") on the objects.
+func evidenceFunctions(objects []string) []cel.EnvOption {
+	var overloads []cel.FunctionOpt
+	for _, name := range objects {
+		overloads = append(overloads, cel.MemberOverload("has_evidence_"+name,
+			[]*cel.Type{cel.ObjectType(name), cel.StringType}, cel.BoolType))
 	}
 	if len(overloads) == 0 {
 		return nil

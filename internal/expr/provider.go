@@ -20,22 +20,19 @@ type provider struct {
 	objects map[string][]Field // by type name
 }
 
-func newProvider(vars []Field) (*provider, error) {
-	registry, err := types.NewRegistry()
-	if err != nil {
-		return nil, err
-	}
-	p := &provider{Provider: registry, objects: map[string][]Field{}}
-	p.add(objectMark, vars)
-	return p, nil
+// objectsOf returns the fields of all declared objects by their type names.
+func objectsOf(vars []Field) map[string][]Field {
+	objects := map[string][]Field{}
+	addObjects(objects, objectMark, vars)
+	return objects
 }
 
-// add names the types of nested objects by their path: @probe.disks.
-func (p *provider) add(prefix string, fields []Field) {
+// addObjects names the types of nested objects by their path: @probe.disks.
+func addObjects(objects map[string][]Field, prefix string, fields []Field) {
 	for _, f := range fields {
 		if len(f.Elem) > 0 {
-			p.objects[prefix+f.Name] = f.Elem
-			p.add(prefix+f.Name+".", f.Elem)
+			objects[prefix+f.Name] = f.Elem
+			addObjects(objects, prefix+f.Name+".", f.Elem)
 		}
 	}
 }

@@ -167,7 +167,7 @@ func (s *Server) read(ctx context.Context, verb, path string, do func() (int, bo
 
 // guarded is the one way to the transport.
 func (s *Server) guarded(ctx context.Context, doing string, cmd Command, do func() (int, bool, error), ended func() Result) error {
-	record := Record{At: s.o.Now(), Target: s.o.Name, Argv: s.redactArgv(cmd.Argv), As: cmd.As, Effect: cmd.Effect}
+	record := Record{At: s.o.Now(), Target: s.o.Name, Argv: RedactArgv(s.o.Redactor, cmd.Argv), As: cmd.As, Effect: cmd.Effect}
 	err := s.admit(ctx, doing, cmd)
 	if err == nil {
 		start := s.o.Now()
@@ -205,16 +205,17 @@ func (s *Server) admit(ctx context.Context, doing string, cmd Command) error {
 	}
 }
 
-// redactArgv redacts each argument, alone and beside the one before it, which
+// RedactArgv redacts each argument, alone and beside the one before it, which
 // may say that a secret follows ("--password", "hunter2").
-func (s *Server) redactArgv(argv []string) []string {
+func RedactArgv(r Redactor, argv []string) []string {
+	redact := func(text string) string { return string(r.Redact([]byte(text))) }
 	out := make([]string, len(argv))
 	for i, arg := range argv {
-		out[i] = s.redactText(arg)
+		out[i] = redact(arg)
 		if i == 0 || out[i] != arg {
 			continue
 		}
-		if s.redactText(argv[i-1]+" "+arg) != s.redactText(argv[i-1])+" "+arg {
+		if redact(argv[i-1]+" "+arg) != redact(argv[i-1])+" "+arg {
 			out[i] = "[redacted:argument]"
 		}
 	}

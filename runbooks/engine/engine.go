@@ -27,10 +27,11 @@ type Deps struct {
 	Specs        runbooks.ProbeSpecs // the same that the runbook was parsed with
 	Journal      Journal
 	Now          func() time.Time
-	OnEvent      func(Event)   // progress for the live view; called in order, must not block; nil is allowed
-	MaxHold      time.Duration // shortens every hold; 0 does not
-	CleanupRoots []string      // the only places where files may be deleted
-	ManagedFiles []string      // patterns of files that something else than runbooks keeps as they are
+	Sleep        func(ctx context.Context, d time.Duration) bool // waits, and reports whether ctx let it; nil: a real timer
+	OnEvent      func(Event)                                     // progress for the live view; called in order, must not block; nil is allowed
+	MaxHold      time.Duration                                   // shortens every hold; 0 does not
+	CleanupRoots []string                                        // the only places where files may be deleted
+	ManagedFiles []string                                        // patterns of files that something else than runbooks keeps as they are
 	// CommandOutlives is how long after its step's time-out a command may be at work whose agent was killed over it. 0 means as long
 	// as its target lets it (remote.EndsWithin); below 0, that none does (a crash that is only played).
 	CommandOutlives time.Duration
@@ -172,6 +173,13 @@ func (d Deps) serial() Deps {
 		}
 	}
 	return d
+}
+
+func (d Deps) sleep(ctx context.Context, pause time.Duration) bool {
+	if d.Sleep != nil {
+		return d.Sleep(ctx, pause)
+	}
+	return sleep(ctx, pause)
 }
 
 func (d Deps) event(e Event) {

@@ -164,13 +164,27 @@ func (s *stepRun) preserve(ctx context.Context) (map[string][]byte, error) {
 		p.subjects = teller.Subjects(env, s.change)
 	}
 	if len(p.subjects.Files) == 0 {
-		for _, in := range s.run.b.Runbook.Inputs {
-			if path, ok := env.Inputs[in.Name].(string); ok && in.Type == runbooks.InputPath {
-				p.subjects.Files = append(p.subjects.Files, path)
-			}
-		}
+		p.subjects.Files = s.paths(env)
 	}
 	return p.save(ctx, s.step.Preserve)
+}
+
+// paths are the values of the step's world that are paths: what its evidence is
+// about when its action does not say.
+func (s *stepRun) paths(env *Env) []string {
+	out := []string{}
+	elements, _ := env.Vars[runbooks.VarEach].(map[string]any)
+	for _, e := range s.step.Each {
+		if path, ok := elements[e.As].(string); ok && e.Type == runbooks.InputPath {
+			out = append(out, path)
+		}
+	}
+	for _, in := range s.run.b.Runbook.Inputs {
+		if path, ok := env.Inputs[in.Name].(string); ok && in.Type == runbooks.InputPath {
+			out = append(out, path)
+		}
+	}
+	return out
 }
 
 // act announces the attempt, applies the change and records what came of it.
@@ -277,7 +291,7 @@ func (s *stepRun) lookUntilSettled(ctx context.Context) Reading {
 		if got.Truth != expr.False || wait <= 0 || outlives < 0 {
 			return got
 		}
-		if !sleep(ctx, min(wait, time.Second)) {
+		if !s.run.d.sleep(ctx, min(wait, time.Second)) {
 			return Unknown("not yet, and its command may still be at work: " + got.Text)
 		}
 	}
@@ -330,7 +344,7 @@ func (s *stepRun) measure(ctx context.Context, out Outcome) (ending, error) {
 		s.result.Measured = append(s.result.Measured, s.reservation)
 		v.Hold = most
 	}
-	w := &watch{Verify: v, Now: s.run.d.Now, Ask: func(ctx context.Context) Reading { return s.ask(ctx, out) }}
+	w := &watch{Verify: v, Now: s.run.d.Now, Sleep: s.run.d.sleep, Ask: func(ctx context.Context) Reading { return s.ask(ctx, out) }}
 	return s.decide(ctx, w.run(ctx))
 }
 
@@ -375,7 +389,7 @@ func (s *stepRun) recordVerdict(ctx context.Context, v verdictRecord) error {
 // refuted tries once more, if the runbook says so and the run lets it.
 func (s *stepRun) refuted(ctx context.Context, why string) (ending, error) {
 	next := s.past.attempt + 1
-	if s.past.attempt == 0 || next > 1+s.step.Retry.Count || !sleep(ctx, s.step.Retry.After(next)) || s.mayStart(ctx) != goOn {
+	if s.past.attempt == 0 || next > 1+s.step.Retry.Count || !s.run.d.sleep(ctx, s.step.Retry.After(next)) || s.mayStart(ctx) != goOn {
 		return s.run.fail(refuted, fmt.Sprintf("step %s was refuted: %s", s.step.ID, why)), nil
 	}
 	s.earlier = s.acted

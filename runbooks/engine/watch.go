@@ -32,6 +32,7 @@ type verdict struct {
 type watch struct {
 	Verify runbooks.Verify
 	Now    func() time.Time
+	Sleep  func(ctx context.Context, d time.Duration) bool
 	Ask    func(ctx context.Context) Reading
 
 	measured []string
@@ -69,7 +70,7 @@ func (w *watch) run(ctx context.Context) verdict {
 		} else if held := since.Add(w.Verify.Hold); held.Before(next) {
 			next = held
 		}
-		if !sleep(ctx, min(pause, max(next.Sub(now), time.Millisecond))) {
+		if !w.Sleep(ctx, min(pause, max(next.Sub(now), time.Millisecond))) {
 			return w.stopped(ctx)
 		}
 		pause = min(pause+pause/2, verifyAtMostEvery)

@@ -90,8 +90,7 @@ const maxBookBytes = 256 << 20
 
 // Book is the file of records, one JSON object a line. It is also where a bench
 // that was interrupted goes on: a case with a record is not run again, unless it
-// was void. It is not
-// safe for concurrent use, nor for two processes.
+// was void. It is not safe for concurrent use, nor for two processes.
 type Book struct {
 	file    *os.File
 	records map[Key]Record

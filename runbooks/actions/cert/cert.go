@@ -143,8 +143,12 @@ func (Action) Plan(ctx context.Context, env *engine.Env) (engine.Change, error) 
 	if s.Key != "" {
 		change.Touches = append(change.Touches, runbooks.Touch{Kind: runbooks.TouchFile, Name: s.Key})
 	}
-	if got := s.serves(ctx, env, s.Before); got.Truth == expr.True {
+	switch got := s.serves(ctx, env, s.Before); got.Truth {
+	case expr.True:
 		change.Noop, change.Argv, change.Diff, change.Touches = true, nil, "", nil
+	case expr.False:
+	case expr.CannotTell:
+		return engine.Change{}, fault.New(fault.Denied, "whether there is anything to renew cannot be told: %s", got.Text)
 	}
 	return change, nil
 }

@@ -301,6 +301,23 @@ func TestAnUndoWhoseCopyIsGoneIsStuck(t *testing.T) {
 	}
 }
 
+func TestAnUndoThatDidNotRestoreIsStuck(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, setLevel).ini("[http]\nloglevel=debug\n")
+	d.Binding.Runbook.Steps[0].Verify.That = `inputs.text == "never"`
+	d.Host.After = func(cmd remote.Command) error {
+		if cmd.Effect != remote.Read && cmd.Argv[3] == "restore" {
+			return os.Chmod(d.path, 0o600)
+		}
+		return nil
+	}
+	res := d.Run()
+	d.Want(res, runbooks.RunRefuted, "is not what it was")
+	if res.Steps[0].Status != runbooks.StepStuck {
+		t.Errorf("the step is %s", res.Steps[0].Status)
+	}
+}
+
 func TestAFileThatChangedSinceItsPlanIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {

@@ -66,7 +66,7 @@ func (d *debian) deb(name, version, more, postinst string) string {
 		d.t.Fatal(err)
 	}
 	if postinst != "" {
-		if err := os.WriteFile(filepath.Join(tree, "DEBIAN/postinst"), []byte("#!/bin/sh\n"+postinst+"\n"), 0o755); err != nil { //nolint:gosec // it is executed
+		if err := os.WriteFile(filepath.Join(tree, "DEBIAN/postinst"), []byte("#!/bin/sh\n"+postinst+"\n"), 0o755); err != nil {
 			d.t.Fatal(err)
 		}
 	}

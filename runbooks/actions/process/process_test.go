@@ -287,6 +287,39 @@ func TestNothingButTheProcessThatWasPlannedIsSignalled(t *testing.T) {
 	}
 }
 
+// TestWhatTheCommandLivesByIsRefusedRightBeforeTheSignal: a plan is not needed
+// for that, and here is a true one that no plan would make.
+func TestWhatTheCommandLivesByIsRefusedRightBeforeTheSignal(t *testing.T) {
+	t.Parallel()
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	exe, err := os.Readlink("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stat, err := os.ReadFile("/proc/self/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	began, err := strconv.ParseUint(strings.Fields(string(stat)[strings.LastIndex(string(stat), ")")+1:])[19], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := json.Marshal(map[string]any{
+		"process": map[string]any{"pid": os.Getpid(), "start": began, "boot": strings.TrimSpace(string(boot)), "exe": exe}, "signal": "CONT",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := story(t, "{pid: 5, signal: CONT}")
+	env := &engine.Env{Runner: s.Host, Step: s.Binding.Runbook.Steps[0], Now: time.Now}
+	if _, err := (process.Action{}).Apply(t.Context(), env, engine.Change{Saved: body}); !fault.Is(err, fault.Denied) || !strings.Contains(err.Error(), "lives by") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestAProcessThatEndedSinceItsPlanIsNotSignalled(t *testing.T) {
 	t.Parallel()
 	cmd := sleeper(t, "short-lived")
