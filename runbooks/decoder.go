@@ -48,6 +48,8 @@ type StepContext struct {
 	Env    *expr.Env // what templates may read: inputs, entity and target; every scalar of the part was checked in it before
 	Inputs []Input
 	Each   []Each // the foreach blocks around the step
+
+	language *expr.Language
 }
 
 // Template compiles a scalar under a Verbatim key that reads, beside what every
@@ -58,7 +60,7 @@ func (c *StepContext) Template(n *yamlx.Node, own ...expr.Field) (*expr.Template
 	if !ok {
 		return nil, n.Errorf("a value is expected").WithRule(RuleExpression)
 	}
-	env, err := expr.NewEnv(append(readable{inputs: c.Inputs, each: c.Each}.fields(ScopeTemplate), own...))
+	env, err := c.language.NewEnv(append(readable{inputs: c.Inputs, each: c.Each}.fields(ScopeTemplate), own...))
 	if err != nil {
 		return nil, n.Errorf("%v", err).WithRule(RuleExpression)
 	}

@@ -23,14 +23,9 @@ type rawStep struct {
 	Outputs  *yamlx.Node    `yaml:"outputs"`
 }
 
-// laterStepWords are of the language, but not of this version: flow, and
-// actions that it does not have.
+// laterStepWords are of the language, but not of this version.
 func laterStepWords() []string {
-	return []string{
-		"may_cut_access", "at_once", "deadman", "waves", "join",
-		"file", "process", "package", "mount", "sysctl", "truncate_log", "http", "sql", "cert", "dns_flush", "timer", "cron", "playbook",
-		"script", "approve", "runbook",
-	}
+	return []string{"may_cut_access", "at_once", "deadman", "waves", "join", "cron", "approve", "runbook"}
 }
 
 // EvidenceNames lists what a step can save before it destroys it.
@@ -74,7 +69,7 @@ func (p *parser) step(n *yamlx.Node) (Step, bool) {
 // stepHead reads what needs no action: id, if, as and timeout.
 func (p *parser) stepHead(s *Step, n *yamlx.Node, raw rawStep) {
 	s.ID, _ = raw.ID.Scalar()
-	if !p.slug.MatchString(s.ID) {
+	if !isSlug(s.ID) {
 		p.fail(raw.ID, RuleForm, "step id %q is not made of lower-case letters, digits and dashes", s.ID)
 	}
 	if raw.If != nil {
@@ -82,7 +77,7 @@ func (p *parser) stepHead(s *Step, n *yamlx.Node, raw rawStep) {
 	}
 	if raw.As != nil {
 		s.As, _ = raw.As.Scalar()
-		if !p.user.MatchString(s.As) {
+		if !isUser(s.As) {
 			p.fail(raw.As, RuleForm, "%q is not the name of a user", s.As)
 		}
 	}
@@ -137,7 +132,7 @@ func (p *parser) action(s *Step, n *yamlx.Node, names []string) (Decoded, bool) 
 		p.fail(part, RuleExpression, "%v", err)
 		return Decoded{}, false
 	}
-	d, err := decoder.Decode(part, &StepContext{StepID: s.ID, Env: env, Inputs: p.rb.Inputs, Each: p.each})
+	d, err := decoder.Decode(part, &StepContext{StepID: s.ID, Env: env, Inputs: p.rb.Inputs, Each: p.each, language: p.o.Language})
 	if err != nil {
 		p.foreign(part, RuleForm, err)
 		return Decoded{}, false

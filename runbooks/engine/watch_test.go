@@ -63,7 +63,7 @@ func TestVerification(t *testing.T) {
 				var asked []int
 				w := watch{
 					Verify: runbooks.Verify{Within: time.Duration(tt.within) * time.Second, Hold: time.Duration(tt.hold) * time.Second},
-					Now:    time.Now, Ask: answers(start, tt.phases, &asked),
+					Now:    time.Now, Sleep: sleep, Ask: answers(start, tt.phases, &asked),
 				}
 				got := w.run(t.Context())
 				if got.verified != tt.verified || got.cut {
@@ -97,7 +97,7 @@ func TestAStopAsksOnceMore(t *testing.T) {
 			start := time.Now()
 			var asked []int
 			w := watch{
-				Verify: runbooks.Verify{Within: time.Minute, Hold: time.Hour}, Now: time.Now,
+				Verify: runbooks.Verify{Within: time.Minute, Hold: time.Hour}, Now: time.Now, Sleep: sleep,
 				Ask: answers(start, []phase{{0, truth}}, &asked),
 			}
 			if truth == expr.False {
@@ -115,7 +115,7 @@ func TestReadingsThatAreKeptAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w := watch{
-			Verify: runbooks.Verify{Within: time.Hour}, Now: time.Now,
+			Verify: runbooks.Verify{Within: time.Hour}, Now: time.Now, Sleep: sleep,
 			Ask: func(context.Context) Reading { return Reading{Truth: expr.False, Text: time.Now().String()} },
 		}
 		got := w.run(t.Context())

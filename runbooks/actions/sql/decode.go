@@ -217,7 +217,14 @@ func (d *decoder) redis(n *yamlx.Node, raw rawQuery) runbooks.Effect {
 		words := []string{}
 		for _, item := range n.Items() {
 			text, _ := item.Scalar()
-			words, all = append(words, text), append(all, d.template(item))
+			if _, list := d.c.ListInput(text); list {
+				d.fail(item, "a list is no word of a command")
+			}
+			t, err := d.c.Template(item)
+			if err != nil {
+				d.errs = append(d.errs, err)
+			}
+			words, all = append(words, text), append(all, t)
 		}
 		effect, err := redisEffect(words)
 		if err != nil {
