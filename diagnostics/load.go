@@ -65,6 +65,7 @@ type loader struct {
 	root     *yamlx.Node
 	probes   *ProbeSet
 	problems []error
+	language expr.Language
 }
 
 // report notes a mistake at the node; what was left empty has no node, and is
@@ -108,7 +109,7 @@ func (l *loader) misplaced(s scalar, err error) {
 
 // env declares what expressions may read.
 func (l *loader) env(fields []expr.Field, more ...[]expr.Field) *expr.Env {
-	env, err := expr.NewEnv(slices.Concat(append([][]expr.Field{fields}, more...)...))
+	env, err := l.language.NewEnv(slices.Concat(append([][]expr.Field{fields}, more...)...))
 	if err != nil {
 		l.report(l.root, "%v", err)
 		return nil

@@ -24,7 +24,7 @@ import (
 // with its field.
 func BindInputs(rb *Runbook, given map[string]string, vars map[string]any) (values map[string]any, shown map[string]string, err error) {
 	values, shown = map[string]any{}, map[string]string{}
-	b := binder{given: given, vars: map[string]any{}}
+	b := binder{given: given, vars: map[string]any{}, language: new(expr.Language)}
 	maps.Copy(b.vars, vars)
 	b.vars[VarInputs] = values
 	errs := refuseUnknown(rb, given)
@@ -76,6 +76,8 @@ func refuseUnknown(rb *Runbook, given map[string]string) []error {
 type binder struct {
 	given map[string]string
 	vars  map[string]any
+
+	language *expr.Language
 }
 
 // value returns the value of one input. The error follows the input's name.
@@ -110,7 +112,7 @@ func checked(in Input, text string) (any, error) {
 }
 
 func (b binder) derived(earlier []Input, in Input) (any, error) {
-	env, err := newEnv(ScopeFrom, readable{inputs: earlier})
+	env, err := newEnv(b.language, ScopeFrom, readable{inputs: earlier})
 	if err != nil {
 		return nil, err
 	}

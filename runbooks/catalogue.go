@@ -6,9 +6,12 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
+	"github.com/secondline-ops/secondline/internal/expr"
 	"github.com/secondline-ops/secondline/internal/fault"
 )
 
@@ -27,29 +30,50 @@ type Catalogue struct {
 
 // LoadCatalogue parses every .yaml and .yml file below the root of fsys. It
 // reports the mistakes of all files at once, and takes none when there are any:
-// half a catalogue would act differently from the one that was reviewed.
+// half a catalogue would act differently from the one that was reviewed. Files
+// are read on all processors, so fsys and the decoders are safe for concurrent
+// use.
 func LoadCatalogue(fsys fs.FS, o ParseOptions) (*Catalogue, error) {
 	c := &Catalogue{byName: map[string]*Runbook{}}
 	files, err := ListFiles(fsys)
 	if err != nil {
 		return nil, err
 	}
-	var errs []error
-	for _, file := range files {
-		rb, err := loadFile(fsys, file, o)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		if err := c.add(rb); err != nil {
-			errs = append(errs, err)
+	books, errs := loadFiles(fsys, files, o)
+	for i, rb := range books {
+		if rb != nil {
+			errs[i] = c.add(rb)
 		}
 	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
 	}
 	slices.Sort(c.names)
 	return c, nil
+}
+
+// loadFiles returns the runbook or the error of each file, in the order of the
+// files.
+func loadFiles(fsys fs.FS, files []string, o ParseOptions) ([]*Runbook, []error) {
+	if o.Language == nil {
+		o.Language = new(expr.Language)
+	}
+	books, errs := make([]*Runbook, len(files)), make([]error, len(files))
+	next := make(chan int)
+	var workers sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(func() {
+			for i := range next {
+				books[i], errs[i] = loadFile(fsys, files[i], o)
+			}
+		})
+	}
+	for i := range files {
+		next <- i
+	}
+	close(next)
+	workers.Wait()
+	return books, errs
 }
 
 // NewCatalogue returns the catalogue of the runbooks, which may come from
@@ -105,6 +129,11 @@ func ListFiles(fsys fs.FS) ([]string, error) {
 }
 
 func loadFile(fsys fs.FS, name string, o ParseOptions) (_ *Runbook, err error) {
+	defer func() {
+		if r := recover(); r != nil { // of a decoder; no file may take the process down
+			err = fault.New(fault.Internal, "read runbook %s: %v", name, r)
+		}
+	}()
 	f, err := fsys.Open(name)
 	if err != nil {
 		return nil, fmt.Errorf("open runbook: %w", err)

@@ -1,6 +1,8 @@
 package runbooks
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -73,5 +75,40 @@ func TestCatalogueReportsAllFiles(t *testing.T) {
 	}
 	if !files["a.yaml"] || files["b.yaml"] || !files["c.yaml"] || !files["d.yaml"] {
 		t.Errorf("mistakes in %v: %v", files, err)
+	}
+}
+
+type crashingDecoder struct{ runDecoder }
+
+func (crashingDecoder) Decode(*yamlx.Node, *StepContext) (Decoded, error) {
+	panic("a bug of the action")
+}
+
+func TestACrashingActionRefusesItsFile(t *testing.T) {
+	t.Parallel()
+	o := testOptions()
+	o.Decoders[0] = crashingDecoder{}
+	_, err := LoadCatalogue(fstest.MapFS{"a.yaml": minimal("a", "x")}, o)
+	if !fault.Is(err, fault.Internal) || !strings.Contains(err.Error(), "a.yaml") || !strings.Contains(err.Error(), "a bug of the action") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestCatalogueReportsInTheOrderOfTheFiles: which processor came first must not
+// show.
+func TestCatalogueReportsInTheOrderOfTheFiles(t *testing.T) {
+	t.Parallel()
+	files := fstest.MapFS{}
+	for i := range 40 {
+		name := fmt.Sprintf("%02d", i)
+		files[name+".yaml"] = minimal("same", "x")
+		if i%2 == 1 {
+			files[name+".yaml"] = &fstest.MapFile{Data: []byte("x: [")}
+		}
+	}
+	_, err := LoadCatalogue(files, testOptions())
+	lines := strings.Split(fmt.Sprint(err), "\n")
+	if len(lines) != 39 || !slices.IsSorted(lines) || !strings.HasPrefix(lines[1], "02.yaml: runbook same is already in 00.yaml") {
+		t.Errorf("%d lines: %v", len(lines), err)
 	}
 }

@@ -14,11 +14,17 @@ func (p *parser) env(scope Scope) (*expr.Env, error) {
 	if env, ok := p.envs[scope]; ok {
 		return env, nil
 	}
-	env, err := newEnv(scope, readable{inputs: p.rb.Inputs, probes: p.probes, outputs: p.outputs, each: p.each})
+	env, err := newEnv(p.o.Language, scope, readable{inputs: p.rb.Inputs, probes: p.probes, outputs: p.outputs, each: p.each})
 	if err == nil {
 		p.envs[scope] = env
 	}
 	return env, err
+}
+
+// forgetConditions is called when conditions can read other names than before.
+func (p *parser) forgetConditions() {
+	delete(p.envs, ScopeCondition)
+	delete(p.envs, ScopeOutcome)
 }
 
 // condition checks an expression that is true, false or cannot tell.

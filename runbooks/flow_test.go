@@ -112,3 +112,30 @@ func TestDelaysBetweenTries(t *testing.T) {
 		t.Errorf("in all %s", got)
 	}
 }
+
+// TestConditionsReadTheOutputsBeforeThem: also where other conditions stood
+// before the output was there, and not in the next branch.
+func TestConditionsReadTheOutputsBeforeThem(t *testing.T) {
+	t.Parallel()
+	const text = `apiVersion: secondline/v1
+kind: Runbook
+metadata: {name: reads, title: Reads}
+spec:
+  steps:
+    - {id: first, if: target.id == "a", effect: read, run: [uptime], outputs: {load: {type: string, from: result.stdout}}}
+    - {id: second, if: outputs.load == "1", effect: read, run: [uptime]}
+    - id: either
+      choose:
+        - if: outputs.load == "2"
+          steps: [{id: third, effect: read, run: [uptime], outputs: {users: {type: string, from: result.stdout}}}]
+        - steps: [{id: fourth, if: outputs.load == "3", effect: read, run: [uptime]}]
+    - {id: fifth, if: outputs.users == "4", effect: read, run: [uptime]}
+`
+	if _, err := Parse("t.yaml", []byte(text), testOptions()); err != nil {
+		t.Error(err)
+	}
+	wrong := strings.Replace(text, `if: outputs.load == "3"`, `if: outputs.users == "3"`, 1)
+	if _, err := Parse("t.yaml", []byte(wrong), testOptions()); err == nil || !strings.Contains(err.Error(), `no field "users"`) {
+		t.Errorf("a branch reads the output of another: %v", err)
+	}
+}

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -21,23 +20,18 @@ const (
 	kind       = "Runbook"
 )
 
-// What names look like.
-const (
-	slugPattern = `^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`
-	namePattern = `^[a-z][a-z0-9_]{0,62}$`
-	userPattern = `^[a-z_][a-z0-9_-]{0,31}$` // useradd(8)
-)
-
 // Bounds of what one runbook holds besides its steps.
 const (
 	maxEntries = 100 // inputs, probes, requirements, locks, labels, causes; each
 	maxErrors  = 100
 )
 
-// ParseOptions is what a runbook is checked against. Both are needed.
+// ParseOptions is what a runbook is checked against. Decoders and Probes are
+// needed.
 type ParseOptions struct {
 	Decoders []Decoder
 	Probes   ProbeSpecs
+	Language *expr.Language // shared when many runbooks are parsed; nil for one of its own
 }
 
 // Parse reads and checks a runbook. The error holds every mistake that was
@@ -75,18 +69,16 @@ type parser struct {
 	each    []Each
 	phase   Phase
 	nesting int
-
-	slug, name, user *regexp.Regexp
 }
 
 func newParser(root *yamlx.Node, o ParseOptions) *parser {
+	if o.Language == nil {
+		o.Language = new(expr.Language)
+	}
 	return &parser{
 		o: o, root: root,
 		rb:   &Runbook{MaxTargets: 1, Deadline: DefaultDeadline, Autonomy: Approve, Labels: map[string]string{}},
 		envs: map[Scope]*expr.Env{}, ids: map[string]int{},
-		slug: regexp.MustCompile(slugPattern),
-		name: regexp.MustCompile(namePattern),
-		user: regexp.MustCompile(userPattern),
 	}
 }
 
@@ -254,7 +246,7 @@ func (p *parser) decodeDocument(doc *rawDocument) {
 }
 
 func (p *parser) metadata(n *yamlx.Node, m rawMetadata) {
-	if m.Name != "" && !p.slug.MatchString(m.Name) {
+	if m.Name != "" && !isSlug(m.Name) {
 		p.fail(at(n, "name"), RuleForm, "name %q is not made of lower-case letters, digits and dashes", m.Name)
 	}
 	p.tooMany(at(n, "labels"), "labels", len(m.Labels), maxEntries)
@@ -269,7 +261,7 @@ func (p *parser) cures(n *yamlx.Node, cures []*yamlx.Node) {
 	for _, c := range cures {
 		id, _ := c.Scalar()
 		switch {
-		case !p.slug.MatchString(id):
+		case !isSlug(id):
 			p.fail(c, RuleForm, "%q is not the id of a cause", id)
 		case slices.Contains(p.rb.Cures, id):
 			p.fail(c, RuleForm, "cause %q is named twice", id)

@@ -54,8 +54,7 @@ func (p *parser) block(n *yamlx.Node) (Block, bool) {
 	p.rb.Steps = append(p.rb.Steps, step)
 	for _, o := range step.Outputs {
 		p.outputs = append(p.outputs, inputField(o.Name, o.Type, "output of step "+step.ID))
-		delete(p.envs, ScopeCondition)
-		delete(p.envs, ScopeOutcome)
+		p.forgetConditions()
 	}
 	return Block{ID: step.ID, Line: step.Line, Step: len(p.rb.Steps) - 1}, true
 }
@@ -84,7 +83,7 @@ func (p *parser) flowBlock(n *yamlx.Node, word string) (Block, bool) {
 	}
 	b := Block{Step: -1, Line: n.Line()}
 	b.ID, _ = raw.ID.Scalar()
-	if !p.slug.MatchString(b.ID) {
+	if !isSlug(b.ID) {
 		p.fail(raw.ID, RuleForm, "id %q is not made of lower-case letters, digits and dashes", b.ID)
 	}
 	p.named(n, b.ID)
@@ -141,10 +140,10 @@ func (p *parser) branches(list []*yamlx.Node, n *yamlx.Node, conditions bool) []
 		out = append(out, branch)
 		all = append(all, p.outputs[len(before):]...)
 		p.outputs = slices.Clone(before)
-		clear(p.envs)
+		p.forgetConditions()
 	}
 	p.outputs = append(p.outputs, all...)
-	clear(p.envs)
+	p.forgetConditions()
 	return out
 }
 
@@ -164,7 +163,7 @@ func (p *parser) foreach(n *yamlx.Node, steps []*yamlx.Node, block *yamlx.Node) 
 	}
 	f := &Foreach{Max: *raw.Max, AtOnce: 1}
 	f.As, _ = raw.As.Scalar()
-	if !p.name.MatchString(f.As) || slices.ContainsFunc(p.each, func(e Each) bool { return e.As == f.As }) {
+	if !isName(f.As) || slices.ContainsFunc(p.each, func(e Each) bool { return e.As == f.As }) {
 		p.fail(raw.As, RuleForm, "%q is taken, or no name of lower-case letters, digits and underscores", f.As)
 	}
 	types := slices.DeleteFunc(InputTypes(), InputType.List)
@@ -307,7 +306,7 @@ func (p *parser) stepOutputs(s *Step, n *yamlx.Node) {
 	}
 	p.tooMany(n, "outputs", len(n.Keys()), maxEntries)
 	types := slices.DeleteFunc(InputTypes(), InputType.List)
-	env, err := newEnv(ScopeResult, readable{inputs: p.rb.Inputs, each: p.each, result: resultFields(*s, p.rb.Probes, p.o.Probes)})
+	env, err := newEnv(p.o.Language, ScopeResult, readable{inputs: p.rb.Inputs, each: p.each, result: resultFields(*s, p.rb.Probes, p.o.Probes)})
 	if err != nil {
 		p.fail(n, RuleExpression, "%v", err)
 		return
@@ -318,7 +317,7 @@ func (p *parser) stepOutputs(s *Step, n *yamlx.Node) {
 			From *yamlx.Node `yaml:"from,required"`
 		}
 		key, _ := n.Key(name)
-		if !p.name.MatchString(name) || slices.ContainsFunc(p.outputs, func(f expr.Field) bool { return f.Name == name }) {
+		if !isName(name) || slices.ContainsFunc(p.outputs, func(f expr.Field) bool { return f.Name == name }) {
 			p.fail(key, RuleForm, "output %q is taken, or no name of lower-case letters, digits and underscores", name)
 		}
 		if !p.decode(at(n, name), &raw, words{}) {

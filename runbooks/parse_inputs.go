@@ -28,7 +28,7 @@ func (p *parser) inputs(n *yamlx.Node) {
 	p.tooMany(n, "inputs", len(n.Keys()), maxEntries)
 	for _, name := range n.Keys() {
 		key, _ := n.Key(name)
-		if !p.name.MatchString(name) {
+		if !isName(name) {
 			p.fail(key, RuleForm, "input name %q is not made of lower-case letters, digits and underscores", name)
 			continue
 		}
@@ -110,7 +110,7 @@ func (p *parser) probeUses(n *yamlx.Node) {
 	for _, name := range n.Keys() {
 		key, _ := n.Key(name)
 		switch {
-		case !p.name.MatchString(name):
+		case !isName(name):
 			p.fail(key, RuleForm, "probe name %q is not made of lower-case letters, digits and underscores", name)
 		case slices.Contains([]string{VarInputs, VarHypothesis, VarEntity, VarTarget, VarStep}, name):
 			p.fail(key, RuleForm, "probe name %q is taken: expressions read something else under it", name)
@@ -118,7 +118,6 @@ func (p *parser) probeUses(n *yamlx.Node) {
 			p.probeUse(name, at(n, name))
 		}
 	}
-	clear(p.envs)
 }
 
 func (p *parser) probeUse(name string, n *yamlx.Node) {

@@ -1,60 +1,19 @@
 package runbooks_test
 
 import (
-	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/santhosh-tekuri/jsonschema/v6"
-
-	"github.com/secondline-ops/secondline/internal/yamlx"
+	"github.com/secondline-ops/secondline/internal/schematest"
 	"github.com/secondline-ops/secondline/runbooks"
 	"github.com/secondline-ops/secondline/runbooks/actions"
 )
 
 // compiled is the schema of the real actions, and the probes of the page.
-func compiled(t *testing.T) *jsonschema.Schema {
+func compiled(t *testing.T) schematest.Schema {
 	t.Helper()
-	text, err := json.Marshal(runbooks.Schema(runbooks.ParseOptions{Decoders: actions.Decoders(), Probes: runbooks.FakeProbes()}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	doc, err := jsonschema.UnmarshalJSON(strings.NewReader(string(text)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := jsonschema.NewCompiler()
-	if err := c.AddResource("runbook.schema.json", doc); err != nil {
-		t.Fatal(err)
-	}
-	schema, err := c.Compile("runbook.schema.json") // validates it against draft 2020-12, too
-	if err != nil {
-		t.Fatal(err)
-	}
-	return schema
-}
-
-// plain reads YAML as an editor does: values, no positions.
-func plain(t *testing.T, text string) any {
-	t.Helper()
-	node, err := yamlx.Parse("example.yaml", []byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var v any
-	if err := node.Decode(&v); err != nil {
-		t.Fatal(err)
-	}
-	encoded, err := json.Marshal(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	doc, err := jsonschema.UnmarshalJSON(strings.NewReader(string(encoded)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return doc
+	return schematest.Compile(t, runbooks.Schema(runbooks.ParseOptions{Decoders: actions.Decoders(), Probes: runbooks.FakeProbes()}))
 }
 
 func TestSchemaTakesWhatTheLoaderTakes(t *testing.T) {
@@ -64,11 +23,12 @@ func TestSchemaTakesWhatTheLoaderTakes(t *testing.T) {
 		if !e.Accept {
 			continue
 		}
-		if err := schema.Validate(plain(t, e.Text)); err != nil {
+		if err := schema.Validate(t, e.Text); err != nil {
 			t.Errorf("line %d: %v", e.Line, err)
 		}
 	}
 }
+
 // TestSchemaRefusesWhatEditorsCanSee also says of which rules an editor shows
 // all mistakes of the page; the others need the loader.
 func TestSchemaRefusesWhatEditorsCanSee(t *testing.T) {
@@ -76,7 +36,7 @@ func TestSchemaRefusesWhatEditorsCanSee(t *testing.T) {
 	schema := compiled(t)
 	seen := []string{runbooks.RuleTargets, runbooks.RulePrecheck, runbooks.RuleUnsupported, runbooks.RuleForm}
 	for _, e := range runbooks.PageExamples(t) {
-		if !e.Accept && slices.Contains(seen, e.Rule) && schema.Validate(plain(t, e.Text)) == nil {
+		if !e.Accept && slices.Contains(seen, e.Rule) && schema.Validate(t, e.Text) == nil {
 			t.Errorf("line %d: nothing is wrong with\n%s", e.Line, e.Text)
 		}
 	}
@@ -121,7 +81,7 @@ spec:
   autonomy: approve
 `
 	schema := compiled(t)
-	if err := schema.Validate(plain(t, right)); err != nil {
+	if err := schema.Validate(t, right); err != nil {
 		t.Fatalf("the runbook itself: %v", err)
 	}
 	for _, c := range []struct{ word, wrong string }{
@@ -158,7 +118,7 @@ spec:
 		if wrong == right {
 			t.Errorf("%q is not there", c.word)
 		}
-		if schema.Validate(plain(t, wrong)) == nil {
+		if schema.Validate(t, wrong) == nil {
 			t.Errorf("%q in place of %q is taken", c.wrong, c.word)
 		}
 	}

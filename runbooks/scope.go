@@ -64,12 +64,12 @@ func (rb *Runbook) Env(scope Scope, specs ProbeSpecs, each []Each) (*expr.Env, e
 		_, outputs, _ := specs.Fields(use.Probe)
 		probes = append(probes, expr.Field{Name: use.Name, Type: expr.Object, Elem: outputs})
 	}
-	return newEnv(scope, readable{inputs: rb.Inputs, probes: probes, outputs: rb.OutputFields(), each: each})
+	return newEnv(new(expr.Language), scope, readable{inputs: rb.Inputs, probes: probes, outputs: rb.OutputFields(), each: each})
 }
 
 // ResultEnv returns the environment for the outputs of a step.
 func (rb *Runbook) ResultEnv(s Step, specs ProbeSpecs) (*expr.Env, error) {
-	return newEnv(ScopeResult, readable{inputs: rb.Inputs, each: s.Each, result: resultFields(s, rb.Probes, specs)})
+	return newEnv(new(expr.Language), ScopeResult, readable{inputs: rb.Inputs, each: s.Each, result: resultFields(s, rb.Probes, specs)})
 }
 
 // resultFields are what a step's outputs read: of a reading what the probe gives,
@@ -103,7 +103,9 @@ func (rb *Runbook) OutputFields() []expr.Field {
 	return fields
 }
 
-func newEnv(scope Scope, n readable) (*expr.Env, error) { return expr.NewEnv(n.fields(scope)) }
+func newEnv(language *expr.Language, scope Scope, n readable) (*expr.Env, error) {
+	return language.NewEnv(n.fields(scope))
+}
 
 // fields are the names that a scope declares. An object without fields would be
 // one with any, and is left out.

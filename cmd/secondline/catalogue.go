@@ -113,18 +113,27 @@ func (e *environment) unusable(why error) { say(e.stderr, "a plugin cannot be us
 // processes end with done. A plugin that cannot be used is left out, and
 // unusable told why.
 func allProbes(ctx context.Context, names []string, unusable func(why error)) (set *diagnostics.ProbeSet, done func() error, err error) {
+	more, done, err := pluginProbes(ctx, names, unusable)
+	if err != nil {
+		return nil, nil, err
+	}
+	if set, err = diagnostics.NewProbeSet(append(linux.Probes(time.Now), more...)); err != nil {
+		return nil, nil, errors.Join(err, done())
+	}
+	return set, done, nil
+}
+
+// pluginProbes are those of allProbes that come from plugins.
+func pluginProbes(ctx context.Context, names []string, unusable func(why error)) (probes []diagnostics.Probe, done func() error, err error) {
 	h, err := bundled(names...)
 	if err != nil {
 		return nil, nil, err
 	}
-	more, err := h.Probes(ctx)
+	probes, err = h.Probes(ctx)
 	if err != nil {
 		unusable(err)
 	}
-	if set, err = diagnostics.NewProbeSet(append(linux.Probes(time.Now), more...)); err != nil {
-		return nil, nil, errors.Join(err, h.Close())
-	}
-	return set, h.Close, nil
+	return probes, h.Close, nil
 }
 
 // notThere says that there is no cause or runbook of the name, and which was

@@ -139,21 +139,26 @@ func (o *diagnoseOptions) subject() (diagnostics.Subject, error) {
 	if err := o.reach.complete(); err != nil {
 		return diagnostics.Subject{}, err
 	}
-	s := diagnostics.Subject{Entity: entity.Entity{ID: o.reach.name(), Kind: entity.Host}, Hints: hints}
-	if o.inventory == "" {
-		return s, nil
+	host, err := inventoryHost(o.inventory, o.reach.name())
+	return diagnostics.Subject{Entity: host, Hints: hints}, err
+}
+
+// inventoryHost is what the inventory file says of the host; without a file,
+// nothing but its name is known.
+func inventoryHost(file, name string) (entity.Entity, error) {
+	if file == "" {
+		return entity.Entity{ID: name, Kind: entity.Host}, nil
 	}
-	inv, err := controllerConfig{Inventory: o.inventory}.inventory()
+	inv, err := controllerConfig{Inventory: file}.inventory()
 	if err != nil {
-		return s, err
+		return entity.Entity{}, err
 	}
-	host, ok := inv.Host(s.Entity.ID)
+	host, ok := inv.Host(name)
 	if !ok {
-		return s, fault.New(fault.NotFound, "there is no host %q in %s", s.Entity.ID, o.inventory).
+		return host, fault.New(fault.NotFound, "there is no host %q in %s", name, file).
 			WithHint("call it by its id there; --host-name gives the address apart from the id")
 	}
-	s.Entity = host
-	return s, nil
+	return host, nil
 }
 
 // unknownHints says which hints name what nobody knows: they are typed by hand,

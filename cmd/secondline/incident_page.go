@@ -283,7 +283,12 @@ func stepColour(status string) string {
 
 // showPlan shows exactly what would change. Render leaves no control character.
 func showPlan(w io.Writer, p paint, view api.PlanView) {
-	for line := range strings.Lines(view.Plan.Render()) {
+	showPlanText(w, p, *view.Plan)
+	say(w, "  it takes at most %s; to approve it you need to be %s", view.Worst, view.Needs)
+}
+
+func showPlanText(w io.Writer, p paint, plan runbooks.Plan) {
+	for line := range strings.Lines(plan.Render()) {
 		line = strings.TrimSuffix(line, "\n")
 		switch {
 		case strings.HasPrefix(line, "   | +"):
@@ -293,7 +298,6 @@ func showPlan(w io.Writer, p paint, view api.PlanView) {
 		}
 		fmt.Fprintln(w, strings.TrimRight("  "+line, " "))
 	}
-	say(w, "  it takes at most %s; to approve it you need to be %s", view.Worst, view.Needs)
 }
 
 // next says what a person can do, as commands to copy.

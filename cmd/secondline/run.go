@@ -224,18 +224,20 @@ func (r *running) askApproval(ctx context.Context, view api.PlanView) (bool, err
 		return false, exitCode(fault.ExitRefused)
 	}
 	fmt.Fprintf(r.env.stdout, "approve? [y/N] ")
-	line, err := readLine(ctx, r.env.stdin)
-	if err != nil {
-		return false, err
-	}
-	switch strings.ToLower(strings.TrimSpace(line)) {
-	case "y", "yes":
-		return true, nil
+	if yes, err := readYes(ctx, r.env); yes || err != nil {
+		return yes, err
 	}
 	say(r.env.stdout, "not approved; it waits on:")
 	say(r.env.stdout, "  %s", approveHint(view.Run))
 	say(r.env.stdout, "  secondline reject %s --why \"…\"", view.Run.ID)
 	return false, exitCode(fault.ExitRefused)
+}
+
+// readYes reads the answer to a question of yes or no.
+func readYes(ctx context.Context, env *environment) (bool, error) {
+	line, err := readLine(ctx, env.stdin)
+	word := strings.ToLower(strings.TrimSpace(line))
+	return err == nil && (word == "y" || word == "yes"), err
 }
 
 // readLine reads a line that a person types, and gives up with ctx. The reader

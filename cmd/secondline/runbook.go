@@ -10,6 +10,7 @@ import (
 
 	"github.com/secondline-ops/secondline/controller/api"
 	"github.com/secondline-ops/secondline/diagnostics"
+	"github.com/secondline-ops/secondline/internal/expr"
 	"github.com/secondline-ops/secondline/internal/fault"
 	"github.com/secondline-ops/secondline/runbooks"
 	"github.com/secondline-ops/secondline/runbooks/actions"
@@ -21,10 +22,11 @@ func runbookCommand(env *environment) *cobra.Command {
 		Use:   "runbook",
 		Short: "See, check and explain runbooks",
 		Long: `list and show ask the controller what it would run. With --local they show what this binary ships, and what --dir adds;
-lint and explain need no controller.`,
+new, lint, explain, schema, test and record need no controller.`,
 	}
 	conn := addConnection(env, cmd)
-	return group(cmd, runbookList(env, conn), runbookShow(env, conn), runbookLint(env), runbookExplain(env))
+	return group(cmd, runbookList(env, conn), runbookShow(env, conn), runbookLint(env), runbookExplain(env), runbookSchema(env), runbookNew(env),
+		runbookTest(env), runbookRecord(env))
 }
 
 // localFlags make list and show work without a controller.
@@ -209,7 +211,7 @@ func runbookLint(env *environment) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		o := runbooks.ParseOptions{Decoders: actions.Decoders(), Probes: diagnostics.SpecsOf(probes)}
+		o := runbooks.ParseOptions{Decoders: actions.Decoders(), Probes: diagnostics.SpecsOf(probes), Language: new(expr.Language)}
 		shipped, err := runbooks.LoadCatalogue(library.FS(), o)
 		if err != nil {
 			return err
@@ -224,44 +226,6 @@ func runbookLint(env *environment) *cobra.Command {
 				return err
 			}
 			return taken.add(rb.Name, file, data)
-		})
-	}
-	return cmd
-}
-
-func runbookExplain(env *environment) *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "explain [RULE]", Short: "Explain a rule that lint names, or list them all", Args: atMostOne(),
-		Example: `  secondline runbook explain SL001`,
-		ValidArgsFunction: func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
-			return runbooks.Rules(), cobra.ShellCompDirectiveNoFileComp
-		},
-	}
-	out := addOutput(cmd)
-	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		ids := args
-		if len(args) == 0 {
-			ids = runbooks.Rules()
-		}
-		type rule struct {
-			ID   string `json:"id"`
-			Text string `json:"text"`
-		}
-		rules := make([]rule, 0, len(ids))
-		for _, id := range ids {
-			text, ok := runbooks.Explain(id)
-			if !ok {
-				return fault.New(fault.NotFound, "there is no rule %q", id).WithHint("there are %s", strings.Join(runbooks.Rules(), ", "))
-			}
-			rules = append(rules, rule{strings.ToUpper(id), text})
-		}
-		return out.write(env.stdout, rules, func(w io.Writer) {
-			for _, r := range rules {
-				if len(args) == 0 {
-					r.Text, _, _ = strings.Cut(r.Text, "\n")
-				}
-				fmt.Fprintf(w, "%s  %s\n", oneLine(r.ID), clean(r.Text))
-			}
 		})
 	}
 	return cmd

@@ -9,11 +9,30 @@ type Function struct {
 	Example   string
 }
 
-// Functions returns all functions of the language, ours first.
+// FunctionGroup is functions for one kind of values.
+type FunctionGroup struct {
+	Title     string
+	Functions []Function
+}
+
+// FunctionGroups returns all functions of the language, ours first.
+func FunctionGroups() []FunctionGroup {
+	return []FunctionGroup{
+		{"units, patterns and maps", unitFunctions()},
+		{"every element of a list", loopFunctions()},
+		{"conversions", conversions()},
+		{"text", stringFunctions()},
+		{"lists", listFunctions()},
+		{"times", timeFunctions()},
+		{"numbers", mathFunctions()},
+	}
+}
+
+// Functions returns the functions of all groups.
 func Functions() []Function {
 	var all []Function
-	for _, group := range [][]Function{unitFunctions(), loopFunctions(), conversions(), stringFunctions(), listFunctions(), timeFunctions(), mathFunctions()} {
-		all = append(all, group...)
+	for _, group := range FunctionGroups() {
+		all = append(all, group.Functions...)
 	}
 	return all
 }

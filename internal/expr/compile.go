@@ -6,9 +6,12 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/common/overloads"
 	"cel.dev/cel-go/common/types"
 
 	"github.com/secondline-ops/secondline/internal/yamlx"
@@ -18,6 +21,42 @@ import (
 // give, "" for any; an expression for a Double may give an int, which Eval
 // converts. Errors are of type *Error.
 func (e *Env) Compile(src string, want Type) (*Program, error) {
+	key := compiled{src, want}
+	if p, ok := e.recall(key); ok {
+		return p, nil
+	}
+	p, err := e.compile(src, want)
+	if err == nil {
+		e.remember(key, p)
+	}
+	return p, err
+}
+
+// compiled is what one compilation is about.
+type compiled struct {
+	src  string
+	want Type
+}
+
+func (e *Env) recall(key compiled) (*Program, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	p, ok := e.programs[key]
+	return p, ok
+}
+
+func (e *Env) remember(key compiled, p *Program) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.programs == nil {
+		e.programs = map[compiled]*Program{}
+	}
+	if len(e.programs) < maxRemembered {
+		e.programs[key] = p
+	}
+}
+
+func (e *Env) compile(src string, want Type) (*Program, error) {
 	if len(src) > maxSourceBytes {
 		return nil, errorAt("", 1, 1, fmt.Sprintf("expression has %d bytes, more than %d", len(src), maxSourceBytes))
 	}
@@ -35,24 +74,51 @@ func (e *Env) Compile(src string, want Type) (*Program, error) {
 	if !want.matches(checked.OutputType()) {
 		return nil, errorAt(src, 1, 1, fmt.Sprintf("expression gives %s, not %s", typeName(checked.OutputType()), want))
 	}
-	program, err := e.cel.Program(checked,
-		cel.EvalOptions(cel.OptOptimize, cel.OptPartialEval),
-		cel.CostLimit(e.costLimit),
-		cel.CostTrackerOptions(costOfOwn()...),
-		cel.InterruptCheckFrequency(interruptEvery),
-	)
-	if err != nil {
-		return nil, errorAt(src, 1, 1, err.Error())
+	plan := planner(e.cel, checked, e.costLimit)
+	if planMayFail(tree) {
+		if _, err := plan(); err != nil {
+			return nil, errorAt(src, 1, 1, err.Error())
+		}
 	}
 	read := map[string]bool{}
 	freeNames(tree.Expr(), nil, read)
-	p := &Program{source: src, want: want, program: program, output: checked.OutputType()}
+	p := &Program{source: src, want: want, plan: plan, output: checked.OutputType()}
 	for _, f := range e.vars {
 		if read[f.Name] {
 			p.reads = append(p.reads, f)
 		}
 	}
 	return p, nil
+}
+
+// planner returns what makes the expression ready to be evaluated, once. That
+// costs as much as the check, and who only checks a file never evaluates.
+func planner(env *cel.Env, checked *cel.Ast, costLimit uint64) func() (cel.Program, error) {
+	return sync.OnceValues(func() (cel.Program, error) {
+		return env.Program(checked,
+			cel.EvalOptions(cel.OptOptimize, cel.OptPartialEval),
+			cel.CostLimit(costLimit),
+			cel.CostTrackerOptions(costOfOwn()...),
+			cel.InterruptCheckFrequency(interruptEvery),
+		)
+	})
+}
+
+// planMayFail reports whether a mistake in a checked expression may come to
+// light only when it is planned: cel then converts constants, compiles constant
+// regular expressions, takes constant indexes and looks up types.
+func planMayFail(tree *ast.AST) bool {
+	found := false
+	ast.PostOrderVisit(tree.Expr(), ast.NewExprVisitor(func(x ast.Expr) {
+		switch {
+		case x.Kind() == ast.StructKind, tree.GetType(x.ID()).Kind() == types.TypeKind:
+			found = true
+		case x.Kind() == ast.CallKind:
+			name := x.AsCall().FunctionName()
+			found = found || name == overloads.Matches || name == operators.Index || overloads.IsTypeConversionFunction(name)
+		}
+	}))
+	return found
 }
 
 // freeNames gathers the names that x reads and no macro binds.

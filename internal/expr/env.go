@@ -3,6 +3,7 @@ package expr
 import (
 	"fmt"
 	"slices"
+	"sync"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/types"
@@ -20,6 +21,7 @@ const (
 	maxRegexProgram = 2_000
 	maxRange        = 1_000
 	interruptEvery  = 100 // loop steps between two looks at the context
+	maxRemembered   = 500 // programs of an environment
 )
 
 // Option changes an Env from its defaults.
@@ -34,6 +36,9 @@ type Env struct {
 	vars      []Field
 	cel       *cel.Env
 	costLimit uint64
+
+	mu       sync.Mutex            // guards below
+	programs map[compiled]*Program // files say the same again and again
 }
 
 // NewEnv returns the environment in which the names are declared, in a language

@@ -18,11 +18,11 @@ import (
 // Program is a compiled expression. It does not change and may be evaluated by
 // many goroutines.
 type Program struct {
-	source  string
-	want    Type
-	program cel.Program
-	output  *types.Type
-	reads   []Field
+	source string
+	want   Type
+	plan   func() (cel.Program, error) // made ready at the first Eval
+	output *types.Type
+	reads  []Field
 }
 
 // Source returns the text that was compiled.
@@ -56,7 +56,11 @@ func (p *Program) Eval(ctx context.Context, vars map[string]any) (any, error) {
 	if err != nil {
 		return nil, &CannotTellError{Why: err.Error()}
 	}
-	out, _, err := p.program.ContextEval(ctx, input)
+	program, err := p.plan()
+	if err != nil {
+		return nil, &CannotTellError{Why: err.Error()}
+	}
+	out, _, err := program.ContextEval(ctx, input)
 	if err != nil {
 		return nil, cannotTell(ctx, err)
 	}

@@ -93,16 +93,17 @@ func (e *Env) compilePart(src string, at int, text string) (*Program, error) {
 
 // mustBeText refuses a part of a text that gives no scalar.
 func mustBeText(p *Program, src string, at int) error {
-	line, column := position(src, at)
-	out := errorAt(src, line, column, fmt.Sprintf("expression gives %s, which is no text", typeName(p.output)))
+	hint := `of a list of strings, write list.join(" ")`
 	switch p.output.Kind() {
 	case types.StringKind, types.IntKind, types.DoubleKind, types.BoolKind, types.UintKind, types.DynKind:
 		return nil
 	case types.TimestampKind, types.DurationKind:
-		out.Hint = "use string(…)"
+		hint = "use string(…)"
 	default:
-		out.Hint = `of a list of strings, write list.join(" ")`
 	}
+	line, column := position(src, at)
+	out := errorAt(src, line, column, fmt.Sprintf("expression gives %s, which is no text", typeName(p.output)))
+	out.Hint = hint
 	return out
 }
 

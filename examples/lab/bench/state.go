@@ -338,12 +338,19 @@ func (p *stateParser) visits(pid int) bool {
 		switch {
 		case r == nil:
 			return false
-		case pid == p.self || r.inSession():
+		case pid == p.self || r.inSession() || p.answers(r):
 			return true
 		}
 		pid = r.parent
 	}
 	return false
+}
+
+// answers says whether the process is sshd's for one connection that has no title
+// of its own yet: it still has that of the one that listens and that it came from.
+func (p *stateParser) answers(r *reading) bool {
+	parent := p.running[r.parent]
+	return parent != nil && strings.HasSuffix(r.Program, "/sshd") && parent.Program == r.Program
 }
 
 // inSession knows sessions by the scope that logind gives them, and where there

@@ -38,6 +38,8 @@ func wholeState() map[string][]string {
 			"arg\t/proc/80/cmdline:sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups", "arg\t/proc/81/cmdline:sshd: root@notty",
 			"stat\t80 (sshd) S 1 0 0 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 5 1 1",
 			"stat\t81 (sshd) S 80 0 0 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 6 1 1",
+			"exe\t/proc/83\t/usr/sbin/sshd", "stat\t83 (sshd) S 80 0 0 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 8 1 1",
+			"arg\t/proc/83/cmdline:sshd: /usr/sbin/sshd -D [listener] 1 of 10-100 startups",
 			"stat\t82 (sleep) S 81 0 0 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 7 1 1",
 			"exe\t/proc/9\t", "exe\t/proc/60\t/usr/bin/bash", "exe\t/proc/70\t/usr/bin/gone",
 			"stat\t7 (ng) (inx\n) S 1 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 4711 1 1\n",

@@ -1,7 +1,7 @@
 // Package remotetest has transports for tests: Host is scripted and strict,
-// what was not scripted fails; Recorded replays what Record wrote down from a
-// real server; StartSSHD is a real OpenSSH server on loopback. Exercise is the
-// conformance suite that every real transport passes.
+// what was not scripted fails; StartSSHD is a real OpenSSH server on loopback.
+// Exercise is the conformance suite that every real transport passes. What was
+// recorded of a real server is played back by internal/remote/recording.
 package remotetest
 
 import (
