@@ -237,7 +237,7 @@ func (jj jobJournal) Records() ([]engine.Record, error) {
 	for _, e := range entries {
 		switch e.Kind {
 		case journal.Plan, journal.Intent, journal.Outcome, journal.Verified, journal.UndoIntent, journal.UndoOutcome,
-			journal.Decided, journal.Left:
+			journal.Decided, journal.Leaving, journal.Left:
 			records = append(records, engine.Record{Step: e.Step, Attempt: e.Attempt, Kind: engine.RecordKind(e.Kind), At: e.At, Data: e.Data})
 		case journal.Lease, journal.Report, journal.Accepted:
 		}

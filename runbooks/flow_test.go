@@ -40,6 +40,7 @@ func TestTheWorstCaseOfAFlow(t *testing.T) {
 		"three of 10": {"    - id: f\n      foreach: {as: n, type: int, in: '[1]', max: 10, at_once: 3}\n      steps: [" + act + "a}]\n", 16 * time.Minute},
 		"a wait":      {"    - id: w\n      wait: {until: used.used_percent < 1.0, within: 5m, hold: 2m}\n", 9 * time.Minute},
 		"tries":       {"    - {run: [x], verify: {that: used.used_percent < 1.0}, repeat: {ask: used.used_percent < 1.0}, retry: {count: 2, delay: 1m, backoff: 2}, undo: none, id: a}\n", 12 * time.Minute},
+		"undone":      {"    - id: f\n      foreach: {as: n, type: int, in: '[1]', max: 10, at_once: 10}\n      steps: [{run: [x], verify: {that: used.used_percent < 1.0}, undo: {run: [y]}, id: a}]\n", 23 * time.Minute},
 		"on failure":  {"    - " + act + "a}\n  on_failure:\n    - " + act + "b}\n  always:\n    - " + act + "c}\n", 12 * time.Minute},
 	} {
 		rb, err := Parse("x.yaml", []byte(flowing(tt.steps)), testOptions())
@@ -81,6 +82,7 @@ func TestAFlowThatCannotBeBoundedIsRefused(t *testing.T) {
 		"another branch's":  {"    - id: p\n      parallel:\n        - steps: [{id: b, probe: used, outputs: {n: {type: percent, from: result.used_percent}}}]\n        - steps: [{id: a, if: outputs.n > 1, note: a}]\n", RuleExpression, "outputs"},
 		"an output of many": {"    - id: f\n      foreach: {as: n, type: int, in: '[1]', max: 2}\n      steps: [{id: b, probe: used, outputs: {o: {type: percent, from: result.used_percent}}}]\n", RuleForm, "one for each element"},
 		"a list of outputs": {"    - {id: b, probe: used, outputs: {n: {type: percent, from: result.used_percent}}}\n    - id: f\n      foreach: {as: n, type: int, in: '[outputs.n]', max: 2}\n      steps: [{id: a, note: a}]\n", RuleExpression, "unrolled"},
+		"two of a name":     {"    - id: p\n      choose:\n        - {if: used.used_percent > 1.0, steps: [{id: a, probe: used, outputs: {n: {type: percent, from: result.used_percent}}}]}\n        - {steps: [{id: b, probe: used, outputs: {n: {type: percent, from: result.used_percent}}}]}\n", RuleForm, "taken"},
 		"no field":          {"    - {id: b, probe: used, outputs: {n: {type: percent, from: result.used}}}\n", RuleExpression, "used"},
 		"no probe":          {"    - {id: b, probe: usde}\n", RuleExpression, "usde"},
 		"wait for nothing":  {"    - {id: b, wait: {until: 'inputs.limit > 1.0', within: 1m}}\n", RuleBounded, "no probe"},

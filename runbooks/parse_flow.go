@@ -317,7 +317,7 @@ func (p *parser) stepOutputs(s *Step, n *yamlx.Node) {
 			From *yamlx.Node `yaml:"from,required"`
 		}
 		key, _ := n.Key(name)
-		if !isName(name) || slices.ContainsFunc(p.outputs, func(f expr.Field) bool { return f.Name == name }) {
+		if !isName(name) || slices.ContainsFunc(p.rb.OutputFields(), func(f expr.Field) bool { return f.Name == name }) {
 			p.fail(key, RuleForm, "output %q is taken, or no name of lower-case letters, digits and underscores", name)
 		}
 		if !p.decode(at(n, name), &raw, words{}) {

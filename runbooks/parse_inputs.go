@@ -112,7 +112,7 @@ func (p *parser) probeUses(n *yamlx.Node) {
 		switch {
 		case !isName(name):
 			p.fail(key, RuleForm, "probe name %q is not made of lower-case letters, digits and underscores", name)
-		case slices.Contains([]string{VarInputs, VarHypothesis, VarEntity, VarTarget, VarStep}, name):
+		case slices.Contains([]string{VarInputs, VarHypothesis, VarEntity, VarTarget, VarStep, VarEach, VarOutputs, VarResult}, name):
 			p.fail(key, RuleForm, "probe name %q is taken: expressions read something else under it", name)
 		default:
 			p.probeUse(name, at(n, name))

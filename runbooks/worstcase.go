@@ -24,7 +24,7 @@ func (s Step) WorstCase() time.Duration {
 // elements that it may have. The loader refuses a runbook whose worst case is
 // longer than its deadline.
 func (rb *Runbook) WorstCase() time.Duration {
-	return saturate(rb.longest(rb.Flow)) + saturate(rb.longest(rb.OnFailure)) + saturate(rb.longest(rb.Always))
+	return saturate(rb.longest(rb.Flow)) + saturate(rb.undoing(rb.Flow)) + saturate(rb.longest(rb.OnFailure)) + saturate(rb.longest(rb.Always))
 }
 
 // muchTooLong keeps sums and products of times that are far above any deadline
@@ -44,11 +44,7 @@ func (rb *Runbook) longest(blocks []Block) time.Duration {
 func (rb *Runbook) longestOf(b Block) time.Duration {
 	switch {
 	case b.Step >= 0:
-		s := rb.Steps[b.Step]
-		if s.Undoes() {
-			return s.WorstCase() + s.Timeout
-		}
-		return s.WorstCase()
+		return rb.Steps[b.Step].WorstCase()
 	case b.Foreach != nil:
 		rounds := (b.Foreach.Max + b.Foreach.AtOnce - 1) / b.Foreach.AtOnce
 		return saturate(time.Duration(rounds) * min(rb.longest(b.Foreach.Blocks), muchTooLong/time.Duration(rounds)))
@@ -58,4 +54,27 @@ func (rb *Runbook) longestOf(b Block) time.Duration {
 		most = max(most, rb.longest(branch.Blocks))
 	}
 	return most
+}
+
+// undoing is how long it takes to take everything back: one after the other,
+// also what was done at the same time.
+func (rb *Runbook) undoing(blocks []Block) time.Duration {
+	var total time.Duration
+	for _, b := range blocks {
+		switch {
+		case b.Step >= 0 && rb.Steps[b.Step].Undoes():
+			total = saturate(total + rb.Steps[b.Step].Timeout)
+		case b.Foreach != nil:
+			total = saturate(total + time.Duration(b.Foreach.Max)*min(rb.undoing(b.Foreach.Blocks), muchTooLong/time.Duration(b.Foreach.Max)))
+		}
+		var most time.Duration
+		for _, branch := range b.Choose {
+			most = max(most, rb.undoing(branch.Blocks))
+		}
+		total = saturate(total + most)
+		for _, branch := range b.Parallel {
+			total = saturate(total + rb.undoing(branch.Blocks))
+		}
+	}
+	return total
 }

@@ -43,6 +43,7 @@ const (
 	UndoIntent  Kind = "undo_intent"  // a step is about to be taken back
 	UndoOutcome Kind = "undo_outcome" // it was taken back, or not
 	Decided     Kind = "decided"      // a step did not act, or a block took a branch
+	Leaving     Kind = "leaving"      // why a run is taken back, before it is
 	Left        Kind = "left"         // how the run ended, before the steps that follow in any case
 	Report      Kind = "report"       // what the controller is to be told
 	Accepted    Kind = "accepted"     // the controller has it

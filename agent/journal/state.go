@@ -45,7 +45,7 @@ func (s *state) admits(e Entry) error {
 		return s.needs(e, Intent)
 	case UndoOutcome:
 		return s.needs(e, UndoIntent)
-	case Lease, Plan, Decided, Left, Report, Accepted:
+	case Lease, Plan, Decided, Leaving, Left, Report, Accepted:
 	}
 	return nil
 }

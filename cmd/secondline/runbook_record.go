@@ -79,6 +79,10 @@ type recordedCase struct {
 	Run       *runbooks.RunResult `json:"run,omitempty"`
 	Exchanges int                 `json:"exchanges"`
 	Problems  []string            `json:"problems"` // of playing it back
+
+	env *environment
+	out *format
+	o   recordOptions
 }
 
 func recordCase(ctx context.Context, env *environment, out *format, o recordOptions) error {
@@ -110,9 +114,9 @@ func recordCase(ctx context.Context, env *environment, out *format, o recordOpti
 	defer done()
 	recorder := recording.Record(server, redact.New(), time.Now)
 	given.Start = recorder.Start()
-	r := recordedCase{Case: o.dir}
+	r := recordedCase{Case: o.dir, env: env, out: out, o: o}
 	c := &cases.Case{Given: given}
-	if err := r.carry(ctx, env, out, o, c, rb, recorder, bench); err != nil {
+	if err := r.carry(ctx, c, rb, recorder, bench); err != nil {
 		return err
 	}
 	host := recorder.Exchanges()
@@ -121,7 +125,7 @@ func recordCase(ctx context.Context, env *environment, out *format, o recordOpti
 		return err
 	}
 	r.Problems = bench.try(ctx, o.dir, rb).Problems
-	if err := out.write(env.stdout, r, func(w io.Writer) { r.show(w, o) }); err != nil {
+	if err := out.write(env.stdout, r, func(w io.Writer) { r.show(w) }); err != nil {
 		return err
 	}
 	if len(r.Problems) > 0 {
@@ -175,9 +179,7 @@ func (o *recordOptions) given() (cases.Given, guard.Limits, error) {
 
 // carry plans and, if it is wanted, carries the plan out. What came of it is
 // what the case expects.
-func (r *recordedCase) carry(
-	ctx context.Context, env *environment, out *format, o recordOptions, c *cases.Case, rb *runbooks.Runbook, host *recording.Recorder, bench *testBench,
-) error {
+func (r *recordedCase) carry(ctx context.Context, c *cases.Case, rb *runbooks.Runbook, host *recording.Recorder, bench *testBench) error {
 	b, err := cases.Bind(&c.Given, rb, host, bench.tools)
 	if err != nil {
 		return err
@@ -186,20 +188,20 @@ func (r *recordedCase) carry(
 		return fmt.Errorf("plan %s: %w", rb.Name, err)
 	}
 	c.Expect = cases.Observed(r.Plan)
-	if out.word == "table" {
-		showPlanText(env.stdout, env.paints(env.stdout), r.Plan)
+	if r.out.word == "table" {
+		showPlanText(r.env.stdout, r.env.paints(r.env.stdout), r.Plan)
 	}
-	if !o.act || r.Plan.Refused != "" {
+	if !r.o.act || r.Plan.Refused != "" {
 		return nil
 	}
-	if !o.yes {
-		if err := askToCarryOut(ctx, env, out); err != nil {
+	if !r.o.yes {
+		if err := askToCarryOut(ctx, r.env, r.out); err != nil {
 			return err
 		}
 	}
 	result, err := b.CarryOut(ctx, func(e engine.Event) {
 		if e.Kind == "step" {
-			say(env.stderr, "%s: %s", e.Step, e.Text)
+			say(r.env.stderr, "%s: %s", e.Step, e.Text)
 		}
 	})
 	if err != nil {
@@ -250,7 +252,7 @@ func writeCase(dir string, c *cases.Case, host []recording.Exchange) error {
 	return nil
 }
 
-func (r *recordedCase) show(w io.Writer, o recordOptions) {
+func (r *recordedCase) show(w io.Writer) {
 	switch {
 	case r.Run != nil:
 		say(w, "the run ended %s: %s", r.Run.Status, r.Run.Why)
@@ -259,9 +261,9 @@ func (r *recordedCase) show(w io.Writer, o recordOptions) {
 	default:
 		say(w, "only planned: nothing was changed")
 	}
-	say(w, "recorded %d exchanges into %s; read them before you share them", r.Exchanges, o.dir)
+	say(w, "recorded %d exchanges into %s; read them before you share them", r.Exchanges, r.o.dir)
 	if len(r.Problems) == 0 {
-		say(w, "it plays back the same: secondline runbook test %s", remote.Quote([]string{o.dir}))
+		say(w, "it plays back the same: secondline runbook test %s", remote.Quote([]string{r.o.dir}))
 		return
 	}
 	say(w, "played back, it does not come out the same:")

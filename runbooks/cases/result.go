@@ -3,6 +3,7 @@ package cases
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/secondline-ops/secondline/internal/remote"
@@ -83,10 +84,10 @@ func diffLines(a, b string) string {
 	for i := range common {
 		common[i] = make([]int, len(y)+1)
 	}
-	for i := len(x) - 1; i >= 0; i-- {
-		for j := len(y) - 1; j >= 0; j-- {
+	for i, left := range slices.Backward(x) {
+		for j, right := range slices.Backward(y) {
 			common[i][j] = max(common[i+1][j], common[i][j+1])
-			if x[i] == y[j] {
+			if left == right {
 				common[i][j] = common[i+1][j+1] + 1
 			}
 		}

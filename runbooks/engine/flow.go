@@ -58,10 +58,19 @@ func (c concurrent) carry(ctx context.Context) (ending, error) {
 	var mu sync.Mutex
 	worst, free := goOn, make(chan struct{}, c.atOnce)
 	errs := []error{}
+	var panicked any // told on the goroutine of the run, which knows what to do
 	for _, n := range c.nodes {
 		free <- struct{}{}
 		wait.Go(func() {
-			defer func() { <-free }()
+			defer func() {
+				if r := recover(); r != nil {
+					stop(errBeside)
+					mu.Lock()
+					defer mu.Unlock()
+					panicked = r
+				}
+				<-free
+			}()
 			end, err := n.carry(within)
 			mu.Lock()
 			defer mu.Unlock()
@@ -75,6 +84,9 @@ func (c concurrent) carry(ctx context.Context) (ending, error) {
 		})
 	}
 	wait.Wait()
+	if panicked != nil {
+		panic(panicked)
+	}
 	return worst, errors.Join(errs...)
 }
 
@@ -85,6 +97,7 @@ type choice struct {
 	id       string
 	scope    *scope
 	branches []runbooks.Branch
+	planned  []int // that may be taken
 	nodes    []node
 	decided  *decidedRecord
 }
@@ -131,9 +144,7 @@ func (c *choice) decide(ctx context.Context) (decidedRecord, ending) {
 			return decidedRecord{}, c.run.fail(refused, fmt.Sprintf("it cannot be told which way %s goes: %s", c.id, got.Text))
 		case expr.True:
 		}
-		planned := true
-		c.nodes[i].each(func(s *stepRun) { planned = planned && !s.notTaken })
-		if !planned {
+		if !slices.Contains(c.planned, i) {
 			return decidedRecord{}, c.run.fail(refused, fmt.Sprintf("%s would take another branch than the approved plan: %s", c.id, got.Text))
 		}
 		return decidedRecord{Branch: i + 1}, goOn
@@ -160,7 +171,7 @@ func (x *run) growOne(b runbooks.Block, at place, past map[string]*history) (nod
 		return x.growForeach(b, at, past)
 	case len(b.Choose) > 0:
 		nodes, err := x.growBranches(b.Choose, at, past)
-		c := &choice{run: x, id: b.ID + at.suffix, scope: at.scope, branches: b.Choose, nodes: nodes}
+		c := &choice{run: x, id: b.ID + at.suffix, scope: at.scope, branches: b.Choose, planned: x.plan.Branches[b.ID+at.suffix], nodes: nodes}
 		if h := past[c.id]; h != nil {
 			c.decided = h.decided
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -143,7 +144,7 @@ func TestForeachDoesEachElementOnce(t *testing.T) {
 	for _, atOnce := range []int{1, 2} {
 		w := newWorld(t, foreach(atOnce))
 		p := w.plan()
-		if len(p.Steps) != 3 || p.Steps[1].ID != "act.2" || p.Steps[0].Each != "name = a b" || p.Steps[2].Argv[4] != "$(touch x)" {
+		if len(p.Steps) != 3 || p.Steps[1].ID != "act.2" || p.Steps[0].Each != `name = "a b"` || p.Steps[2].Argv[4] != "$(touch x)" {
 			t.Fatalf("planned %+v", p.Steps)
 		}
 		res := w.run(t.Context())
@@ -298,8 +299,11 @@ func TestAStoppedRunIsFollowedAndASuspendedOneIsNot(t *testing.T) {
 			t.Errorf("suspended: %s (%s), always %d", res.Status, res.Why, w.lines("four"))
 		}
 		w.deps.OnEvent = nil
+		if err := os.WriteFile(w.dir+"/two", []byte("now\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
 		res, err = engine.Resume(t.Context(), w.machine, w.binding(), engine.Approved{Digest: digest}, w.deps)
-		if err != nil || res.Status == runbooks.RunRunning || w.lines("four") != 1 || w.lines("one") != 1 {
+		if err != nil || res.Status != runbooks.RunVerified || w.lines("four") != 1 || w.lines("one") != 1 {
 			t.Errorf("resumed: %s (%s) %v, always %d", res.Status, res.Why, err, w.lines("four"))
 		}
 	}
@@ -343,4 +347,224 @@ func TestKilledAnywhereAFlowDoesNothingTwice(t *testing.T) {
 			}
 		}
 	})
+}
+
+// killedOn runs until the agent dies on a record of the kind, which is on disk,
+// and then resumes.
+func killedOn(t *testing.T, w *world, kind engine.RecordKind) runbooks.RunResult {
+	t.Helper()
+	digest := w.plan().Digest
+	w.journal.dieOn, w.journal.written = func(r engine.Record) bool { return r.Kind == kind }, true
+	if _, err := engine.Run(t.Context(), w.machine, w.binding(), engine.Approved{Digest: digest}, w.deps); !errors.Is(err, errCrash) {
+		t.Fatalf("not killed on %s: %v", kind, err)
+	}
+	w.journal.revive()
+	res, err := engine.Resume(t.Context(), w.machine, w.binding(), engine.Approved{Digest: digest}, w.deps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res
+}
+
+func TestNothingBeginsOnceARunIsTakenBack(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []engine.RecordKind{engine.RecordLeaving, engine.RecordUndoIntent, engine.RecordUndoOutcome} {
+		w := newWorld(t, flow([]string{"one", "two", "three"}, `
+    - id: beside
+      parallel:
+        - steps: [{id: b, run: [sh, -c, 'echo x >> DIR/two; exit 3'], verify: {that: two.n > 0}, undo: {run: [sh, -c, 'echo x >> DIR/two-undone']}}]
+        - steps: [{id: look, wait: {until: one.n > 0, within: 1h}}, `+writes("a", "three")+`]
+`))
+		res := killedOn(t, w, kind)
+		if w.lines("three") != 0 || res.Status == runbooks.RunVerified || w.lines("two-undone") > 1 {
+			t.Errorf("killed on %s: %s (%s): %s", kind, res.Status, res.Why, statuses(res))
+		}
+	}
+}
+
+func TestWhatIsNotTrueYetIsNotTakenBackByASuspension(t *testing.T) {
+	t.Parallel()
+	for name, step := range map[string]string{
+		"verifying":         "{id: x, wait: {until: two.n > 0, within: 1h}}",
+		"between two tries": "{id: x, wait: {until: two.n > 0, within: 1ms}, retry: {count: 1, delay: 1h}}",
+	} {
+		w := newWorld(t, flow([]string{"one", "two"}, "    - "+writes("act", "one")+"\n    - "+step+"\n"))
+		digest := w.plan().Digest
+		ctx, stop := context.WithCancelCause(t.Context())
+		w.deps.OnEvent = func(e engine.Event) {
+			if e.Step == "x" && (e.Status == runbooks.StepVerifying && name == "verifying" || e.Status == runbooks.StepRefuted) {
+				stop(fmt.Errorf("the lease lapsed: %w", engine.ErrSuspended))
+			}
+		}
+		res, err := engine.Run(ctx, w.machine, w.binding(), engine.Approved{Digest: digest}, w.deps)
+		if err != nil || res.Status != runbooks.RunCancelled || w.lines("one-undone") != 0 {
+			t.Errorf("%s: suspended: %s (%s) %v, undone %d", name, res.Status, res.Why, err, w.lines("one-undone"))
+		}
+		w.deps.OnEvent, w.deps.Sleep = nil, func(context.Context, time.Duration) bool { return true }
+		w.setProbes(probes{read: func(string) (map[string]any, error) { return map[string]any{"n": int64(1)}, nil }})
+		res, err = engine.Resume(t.Context(), w.machine, w.binding(), engine.Approved{Digest: digest}, w.deps)
+		if err != nil || res.Status != runbooks.RunVerified || w.lines("one") != 1 || w.lines("one-undone") != 0 {
+			t.Errorf("%s: resumed: %s (%s) %v", name, res.Status, res.Why, err)
+		}
+	}
+}
+
+func TestHandingOverLeavesWhatWasVerified(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, flow([]string{"one", "two"}, "    - "+writes("before", "one")+`
+    - id: both
+      parallel:
+        - steps: [{id: hold, wait: {until: two.n > 0, within: 1h}}]
+        - steps: [{id: up, escalate: {say: look}}]
+`))
+	res := w.run(t.Context())
+	if res.Status != runbooks.RunRefuted || !strings.Contains(res.Why, "handed over by step up") || w.lines("one-undone") != 0 {
+		t.Errorf("%s (%s): %s", res.Status, res.Why, statuses(res))
+	}
+}
+
+func TestAPanicInABranchIsOneOfTheRun(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, flow([]string{"one", "two"}, `
+    - id: both
+      parallel:
+        - steps: [{id: r, probe: one}]
+        - steps: [{id: s, note: hi}]
+`))
+	digest := w.plan().Digest
+	w.setProbes(probes{read: func(string) (map[string]any, error) { panic("a bug in a probe") }})
+	defer func() {
+		if r := recover(); r != "a bug in a probe" {
+			t.Errorf("recovered %v", r)
+		}
+	}()
+	_, _ = engine.Run(t.Context(), w.machine, w.binding(), engine.Approved{Digest: digest}, w.deps)
+	t.Error("it was swallowed")
+}
+
+func TestWhatFollowsWaitsForASuspendedRun(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, flow([]string{"one", "two", "three"}, "    - "+writes("act", "one")+"\n  always:\n    - "+writes("last", "two")+"\n    - "+writes("after", "three")+"\n"))
+	digest := w.plan().Digest
+	ctx, stop := context.WithCancelCause(t.Context())
+	w.deps.OnEvent = func(e engine.Event) {
+		if e.Step == "last" && e.Status == runbooks.StepRunning {
+			stop(fmt.Errorf("the lease lapsed: %w", engine.ErrSuspended))
+		}
+	}
+	res, err := engine.Run(ctx, w.machine, w.binding(), engine.Approved{Digest: digest}, w.deps)
+	if err != nil || res.Status != runbooks.RunRunning || w.lines("three") != 0 {
+		t.Errorf("suspended: %s (%s) %v, after %d", res.Status, res.Why, err, w.lines("three"))
+	}
+	w.deps.OnEvent = nil
+	res, err = engine.Resume(t.Context(), w.machine, w.binding(), engine.Approved{Digest: digest}, w.deps)
+	if err != nil || res.Status != runbooks.RunVerified || w.lines("one") != 1 || w.lines("two") != 1 || w.lines("three") != 1 {
+		t.Errorf("resumed: %s (%s) %v: %s", res.Status, res.Why, err, statuses(res))
+	}
+}
+
+func TestWhatCannotBeToldIsNotTriedAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, strings.Replace(stubborn(2), "delay: 10m", "delay: 0s", 1))
+	digest := w.plan().Digest
+	w.setProbes(probes{read: func(string) (map[string]any, error) { return nil, errors.New("the probe cannot read") }})
+	res, err := engine.Run(t.Context(), w.machine, w.binding(), engine.Approved{Digest: digest}, w.deps)
+	if err != nil || res.Status != runbooks.RunUndone || w.lines("one") != 1 {
+		t.Errorf("%s (%s) %v: acted %d times", res.Status, res.Why, err, w.lines("one"))
+	}
+}
+
+func TestBlocksInsideBlocks(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, flow([]string{"one", "two"}, `
+    - id: outer
+      choose:
+        - if: one.n == 0
+          steps:
+            - id: inner
+              choose:
+                - {if: two.n == 0, steps: [`+writes("a", "one")+`]}
+                - {steps: [`+writes("b", "two")+`]}
+`))
+	if res := w.run(t.Context()); res.Status != runbooks.RunVerified || w.lines("one") != 1 || w.lines("two") != 0 {
+		t.Errorf("%s (%s): %s", res.Status, res.Why, statuses(res))
+	}
+}
+
+func TestTheLastIsTakenBackFirstWhateverTheClock(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, flow([]string{"one", "two", "three"}, "    - "+writes("a", "one")+"\n    - "+writes("b", "two")+"\n    - {id: x, wait: {until: three.n > 0, within: 1ms}}\n"))
+	moved := time.Duration(0)
+	w.deps.Now = func() time.Time { return time.Now().Add(moved) }
+	var order []string
+	w.deps.OnEvent = func(e engine.Event) {
+		if e.Step == "a" && e.Status == runbooks.StepVerified {
+			moved = -time.Hour
+		}
+		if e.Status == runbooks.StepUndoing {
+			order = append(order, e.Step)
+		}
+	}
+	if res := w.run(t.Context()); res.Status != runbooks.RunUndone || !slices.Equal(order, []string{"b", "a"}) {
+		t.Errorf("%s (%s): undone in order %v", res.Status, res.Why, order)
+	}
+}
+
+func TestOutputsAreTheSameAfterACrash(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, flow([]string{"one", "two"}, `
+    - {id: look, probe: one, outputs: {d: {type: duration, from: 'duration("90s")'}, i: {type: int, from: '9007199254740993'}}}
+    - {id: act, if: 'outputs.d != duration("90s") || outputs.i != 9007199254740993', run: [sh, -c, 'echo x >> DIR/two'], verify: {that: two.n > 0}, undo: none}
+`))
+	if res := killedOn(t, w, engine.RecordVerified); res.Status != runbooks.RunVerified || w.lines("two") != 0 {
+		t.Errorf("%s (%s): %v", res.Status, res.Why, res.Steps[0].Outputs)
+	}
+}
+
+func TestAStuckStepIsSaidWhateverEndedTheRun(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, flow([]string{"one", "two"}, `
+    - {id: act, run: [sh, -c, 'echo x >> DIR/one'], verify: {that: one.n > 0}, undo: {run: [sh, -c, 'exit 9']}}
+    - {id: x, wait: {until: two.n > 0, within: 1h}}
+`))
+	digest := w.plan().Digest
+	ctx, stop := context.WithCancelCause(t.Context())
+	w.deps.OnEvent = func(e engine.Event) {
+		if e.Step == "x" && e.Status == runbooks.StepVerifying {
+			stop(errors.New("a person"))
+		}
+	}
+	res, err := engine.Run(ctx, w.machine, w.binding(), engine.Approved{Digest: digest}, w.deps)
+	if err != nil || res.Status != runbooks.RunRefuted || !strings.Contains(res.Why, "step act could not be taken back") {
+		t.Errorf("%s (%s) %v", res.Status, res.Why, err)
+	}
+}
+
+func TestElementsCannotPassForOthers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, flow([]string{"one"}, `
+    - id: o
+      foreach: {as: a, type: string, in: 'one.n == 0 ? ["x, b = y"] : ["x"]', max: 3}
+      steps:
+        - id: i
+          foreach: {as: b, type: string, in: 'one.n == 0 ? ["z"] : ["y, b = z"]', max: 3}
+          steps: [{id: s, run: [sh, -c, 'echo x >> DIR/one'], verify: {that: one.n > 0 && each.a != ""}, undo: none}]
+`))
+	before := w.plan().Digest
+	w.setProbes(probes{read: func(string) (map[string]any, error) { return map[string]any{"n": int64(1)}, nil }})
+	if w.plan().Digest == before {
+		t.Error("two plans have one digest")
+	}
+}
+
+func TestTooMuchEvidenceIsNotPlanned(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, flow([]string{"one"}, `
+    - id: o
+      foreach: {as: a, type: int, in: 'lists.range(100)', max: 100}
+      steps: [{id: s, run: [x], timeout: 1s, preserve: [journal, processes], verify: {that: one.n > 0, within: 1s}, undo: none}]
+`))
+	if _, err := engine.Plan(t.Context(), w.machine, w.binding(), w.deps); err == nil || !strings.Contains(err.Error(), "200 pieces of evidence") {
+		t.Errorf("got %v", err)
+	}
 }

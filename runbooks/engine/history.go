@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/secondline-ops/secondline/internal/fault"
 )
@@ -11,6 +13,8 @@ import (
 type history struct {
 	attempt int
 	touched bool // by an attempt before
+	order   int  // of the first attempt among those of all steps, from 1
+	started time.Time
 	intent  *intentRecord
 	outcome *outcomeRecord
 	verdict *verdictRecord
@@ -23,46 +27,53 @@ type history struct {
 type remembered struct {
 	plan  *planRecord // nil when the run has not begun
 	steps map[string]*history
-	left  *leftRecord
+	begun int // steps that have begun to act
+
+	leaving *leavingRecord
+	left    *leftRecord
 }
 
 // recall reads a job's records: the plan that was begun, and what became of its
 // steps so far.
 func recall(records []Record) (remembered, error) {
-	var begun *planRecord
-	var left *leftRecord
-	steps := map[string]*history{}
+	known := remembered{steps: map[string]*history{}}
 	for _, r := range records {
-		if r.Kind == RecordPlan {
-			if begun != nil {
-				return remembered{}, fault.New(fault.Internal, "the journal has two plans for one job")
-			}
-			begun = &planRecord{}
-			if err := json.Unmarshal(r.Data, begun); err != nil {
-				return remembered{}, fmt.Errorf("read the plan in the journal: %w", err)
-			}
-			continue
-		}
-		if r.Kind == RecordLeft {
-			left = &leftRecord{}
-			if err := json.Unmarshal(r.Data, left); err != nil {
-				return remembered{}, fmt.Errorf("read in the journal how the run ended: %w", err)
-			}
-			continue
-		}
-		h := steps[r.Step]
-		if h == nil {
-			h = &history{}
-			steps[r.Step] = h
-		}
-		if err := h.note(r); err != nil {
-			return remembered{}, fmt.Errorf("read the %s of step %s in the journal: %w", r.Kind, r.Step, err)
+		if err := known.note(r); err != nil {
+			return remembered{}, fmt.Errorf("read the %s of step %q in the journal: %w", r.Kind, r.Step, err)
 		}
 	}
-	if begun == nil && len(steps) > 0 {
+	if known.plan == nil && len(known.steps) > 0 {
 		return remembered{}, fault.New(fault.Internal, "the journal has steps of a job, but no plan")
 	}
-	return remembered{begun, steps, left}, nil
+	return known, nil
+}
+
+func (m *remembered) note(r Record) error {
+	switch r.Kind {
+	case RecordPlan:
+		if m.plan != nil {
+			return fault.New(fault.Internal, "the journal has two plans for one job")
+		}
+		m.plan = &planRecord{}
+		return json.Unmarshal(r.Data, m.plan)
+	case RecordLeaving:
+		m.leaving = &leavingRecord{}
+		return json.Unmarshal(r.Data, m.leaving)
+	case RecordLeft:
+		m.left = &leftRecord{}
+		return json.Unmarshal(r.Data, m.left)
+	case RecordIntent, RecordOutcome, RecordVerified, RecordUndoIntent, RecordUndoOutcome, RecordDecided:
+	}
+	h := m.steps[r.Step]
+	if h == nil {
+		h = &history{}
+		m.steps[r.Step] = h
+	}
+	if r.Kind == RecordIntent && h.order == 0 {
+		m.begun++
+		h.order = m.begun
+	}
+	return h.note(r)
 }
 
 func (h *history) note(r Record) error {
@@ -70,9 +81,12 @@ func (h *history) note(r Record) error {
 	case RecordIntent:
 		evidence := h.intent
 		touched := h.touched || h.outcome != nil && h.outcome.Touched
-		*h = history{attempt: r.Attempt, touched: touched, intent: &intentRecord{}}
+		*h = history{attempt: r.Attempt, touched: touched, order: h.order, started: h.started, intent: &intentRecord{}}
 		if err := json.Unmarshal(r.Data, h.intent); err != nil {
 			return err
+		}
+		if h.started.IsZero() {
+			h.started = h.intent.StartedAt
 		}
 		if h.intent.Preserved == nil && evidence != nil {
 			h.intent.Preserved = evidence.Preserved // saved before the first attempt
@@ -80,7 +94,9 @@ func (h *history) note(r Record) error {
 		return nil
 	case RecordOutcome:
 		h.outcome = &outcomeRecord{}
-		return json.Unmarshal(r.Data, h.outcome)
+		decoder := json.NewDecoder(bytes.NewReader(r.Data))
+		decoder.UseNumber() // outputs may be integers that no float64 is
+		return decoder.Decode(h.outcome)
 	case RecordVerified:
 		h.verdict = &verdictRecord{}
 		return json.Unmarshal(r.Data, h.verdict)
@@ -93,7 +109,7 @@ func (h *history) note(r Record) error {
 	case RecordDecided:
 		h.decided = &decidedRecord{}
 		return json.Unmarshal(r.Data, h.decided)
-	case RecordPlan, RecordLeft:
+	case RecordPlan, RecordLeaving, RecordLeft:
 		return nil
 	}
 	return fault.New(fault.Internal, "no such record: %q", r.Kind)

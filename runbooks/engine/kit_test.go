@@ -103,17 +103,27 @@ func (p probes) Read(_ context.Context, _ remote.Runner, _ string, args map[stri
 
 var errCrash = errors.New("the agent was killed")
 
-// memory is a journal that dies at its n-th record: with it on disk or not.
-// The rules are those of agent/journal.
+// memory is a journal that dies at its n-th record, or at one that a test
+// chooses: with it on disk or not. The rules are those of agent/journal.
 type memory struct {
+	mu      sync.Mutex // branches write beside each other
 	records []engine.Record
 	dieAt   int // 0: never
+	dieOn   func(engine.Record) bool
 	written bool
 	appends int
 }
 
+// revive lets an agent that was killed write again.
+func (m *memory) revive() { m.dieAt, m.dieOn, m.appends = 0, nil, 0 }
+
 func (m *memory) Append(_ context.Context, r engine.Record) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.appends++
+	if m.dieAt == 0 && m.dieOn != nil && m.dieOn(r) {
+		m.dieAt = m.appends
+	}
 	die := m.dieAt > 0 && m.appends >= m.dieAt
 	if m.dieAt > 0 && m.appends > m.dieAt {
 		return fmt.Errorf("%w, and went on", errCrash)

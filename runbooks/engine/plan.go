@@ -31,6 +31,8 @@ type prepared struct {
 	changes []stepChange
 	scopes  map[string]*scope   // of the steps, by their ids in the plan
 	lists   map[string][]string // elements of each foreach, by its id
+	// branches are those of each choose that may be taken, by its id.
+	branches map[string][]int
 }
 
 func prepare(ctx context.Context, r remote.Runner, b Binding, d Deps) (*prepared, error) {
@@ -43,7 +45,7 @@ func prepare(ctx context.Context, r remote.Runner, b Binding, d Deps) (*prepared
 		return nil, err
 	}
 	rb := b.Runbook
-	p := &prepared{scope: s, scopes: map[string]*scope{}, lists: map[string][]string{}, plan: runbooks.Plan{
+	p := &prepared{scope: s, scopes: map[string]*scope{}, lists: map[string][]string{}, branches: map[string][]int{}, plan: runbooks.Plan{
 		Runbook: rb.Name, Title: rb.Title, RunbookDigest: rb.Digest, Target: b.Target.ID, Inputs: shown,
 		Preconditions: []runbooks.Precondition{}, Steps: []runbooks.PlannedStep{}, Effect: runbooks.Read,
 		Autonomy: rb.Autonomy, WorstCase: rb.WorstCase(), MadeAt: d.Now(),
@@ -60,8 +62,27 @@ func prepare(ctx context.Context, r remote.Runner, b Binding, d Deps) (*prepared
 			return nil, err
 		}
 	}
+	if err := p.evidenceFits(); err != nil {
+		return nil, err
+	}
 	p.plan.Digest = runbooks.DigestPlan(p.plan)
 	return p, nil
+}
+
+// evidenceFits refuses a run that would save more evidence than a journal and a
+// report hold.
+func (p *prepared) evidenceFits() error {
+	kinds := 0
+	for _, s := range p.plan.Steps {
+		if s.Skipped == "" {
+			kinds += len(s.Preserve)
+		}
+	}
+	if kinds*maxEvidenceBytes > maxRunEvidence {
+		return fault.New(fault.TooLarge, "the run would save %d pieces of evidence, more than %d", kinds, maxRunEvidence/maxEvidenceBytes).
+			WithHint("preserve once before the foreach, or take fewer elements at a time")
+	}
+	return nil
 }
 
 // locks renders the lock names; "host" stands for the target itself.
@@ -126,7 +147,7 @@ func (p *prepared) step(ctx context.Context, step runbooks.Step, here place, d D
 		p.plan.Effect = stronger(p.plan.Effect, planned.Effect)
 	}
 	p.plan.Steps = append(p.plan.Steps, planned)
-	p.changes = append(p.changes, stepChange{ID: step.ID, Skipped: planned.Skipped, NotTaken: here.skipped != "", Change: change})
+	p.changes = append(p.changes, stepChange{ID: step.ID, Skipped: planned.Skipped, Change: change})
 	p.scopes[step.ID] = here.scope
 	return nil
 }

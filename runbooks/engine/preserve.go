@@ -17,6 +17,7 @@ import (
 // Bounds of preserved evidence. It travels in the report.
 const (
 	maxEvidenceBytes = 256 << 10 // of each kind
+	maxRunEvidence   = 32 << 20  // of a run; the journal of a job holds twice that
 	tailedFiles      = 5
 	tailBytes        = 48 << 10 // of each file: five fit into maxEvidenceBytes
 	journalLines     = 1000

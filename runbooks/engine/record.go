@@ -21,7 +21,7 @@ type RecordKind string
 
 // The kinds of records, in the order in which a run writes them. They are
 // those of agent/journal, by the same words. Decided is of a step that did not
-// act, and of a block; left is of a run whose steps of on_failure and always are
+// act, and of a block; leaving is of a run that is about to be taken back, left of one whose steps of on_failure and always are
 // to follow.
 const (
 	RecordPlan        RecordKind = "plan"
@@ -31,6 +31,7 @@ const (
 	RecordUndoIntent  RecordKind = "undo_intent"
 	RecordUndoOutcome RecordKind = "undo_outcome"
 	RecordDecided     RecordKind = "decided"
+	RecordLeaving     RecordKind = "leaving"
 	RecordLeft        RecordKind = "left"
 )
 
@@ -50,15 +51,15 @@ type planRecord struct {
 	Digest    string              `json:"digest"`
 	StartedAt time.Time           `json:"started_at"`
 	Steps     []stepChange        `json:"steps"`
-	Lists     map[string][]string `json:"lists,omitempty"` // elements of each foreach
+	Lists     map[string][]string `json:"lists,omitempty"`    // elements of each foreach
+	Branches  map[string][]int    `json:"branches,omitempty"` // of each choose those that may be taken, from 0
 }
 
 // stepChange is one step of a planRecord.
 type stepChange struct {
 	ID       string `json:"id"`
 	Skipped  string `json:"skipped,omitempty"`
-	NotTaken bool   `json:"not_taken,omitempty"` // its branch is not the one that was planned
-	Narrowed string `json:"narrowed,omitempty"`  // in what it is narrower than approved, in words
+	Narrowed string `json:"narrowed,omitempty"` // in what it is narrower than approved, in words
 	Change   Change `json:"change"`
 }
 
@@ -84,6 +85,8 @@ type verdictRecord struct {
 	Verified bool     `json:"verified"`
 	Measured []string `json:"measured"`
 	Why      string   `json:"why,omitempty"`
+	// CannotTell is of one that was not measured false, only never true.
+	CannotTell bool `json:"cannot_tell,omitempty"`
 }
 
 // decidedRecord says what was decided: that a step is skipped, what measuring
@@ -92,6 +95,13 @@ type decidedRecord struct {
 	Skipped string         `json:"skipped,omitempty"`
 	Verdict *verdictRecord `json:"verdict,omitempty"`
 	Branch  int            `json:"branch,omitempty"` // from 1; 0 is none
+}
+
+// leavingRecord says why a run is taken back, before it is.
+type leavingRecord struct {
+	Ending    ending `json:"ending"`
+	Why       string `json:"why"`
+	Cancelled bool   `json:"cancelled,omitempty"`
 }
 
 // leftRecord says how the run ended, before what follows in any case.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/secondline-ops/secondline/internal/fault"
 	"github.com/secondline-ops/secondline/internal/remote"
@@ -88,7 +89,7 @@ func begin(ctx context.Context, r remote.Runner, b Binding, approved Approved, d
 	case ctx.Err() != nil:
 		return ended(runbooks.RunCancelled, "it was stopped before it began")
 	}
-	record := planRecord{Digest: approved.Digest, StartedAt: now, Steps: p.changes, Lists: p.lists}
+	record := planRecord{Digest: approved.Digest, StartedAt: now, Steps: p.changes, Lists: p.lists, Branches: p.branches}
 	x, err := newRun(r, b, d, p.scope, remembered{plan: &record})
 	if err != nil {
 		return ended(runbooks.RunFailed, err.Error())
@@ -114,10 +115,12 @@ type run struct {
 	changes map[string]stepChange
 	lists   map[string][]string
 	left    *leftRecord
+	leaving *leavingRecord
 
 	main, onFailure, always sequence
-	steps                   []*stepRun // all of them, in the order of the plan
-	room                    *room      // for transcripts
+	steps                   []*stepRun   // all of them, in the order of the plan
+	room                    *room        // for transcripts
+	begun                   atomic.Int64 // steps that have begun to act, for their order
 
 	mu    sync.Mutex // guards below
 	worst ending
@@ -127,12 +130,13 @@ type run struct {
 // newRun puts every step where the journal has left it.
 func newRun(r remote.Runner, b Binding, d Deps, s *scope, known remembered) (*run, error) {
 	x := &run{
-		runner: r, b: b, d: d.serial(), plan: *known.plan, changes: map[string]stepChange{}, lists: known.plan.Lists, left: known.left,
+		runner: r, b: b, d: d.serial(), plan: *known.plan, changes: map[string]stepChange{}, lists: known.plan.Lists, left: known.left, leaving: known.leaving,
 		worst: goOn, room: newRoom(),
 	}
 	for _, c := range known.plan.Steps {
 		x.changes[c.ID] = c
 	}
+	x.begun.Store(int64(known.begun))
 	var err error
 	for blocks, into := range map[*[]runbooks.Block]*sequence{
 		&b.Runbook.Flow: &x.main, &b.Runbook.OnFailure: &x.onFailure, &b.Runbook.Always: &x.always,
@@ -210,18 +214,41 @@ func (x *run) carryOut(ctx context.Context) (runbooks.RunResult, error) {
 	if errors.Is(context.Cause(ctx), ErrSuspended) {
 		return x.result(runbooks.RunRunning, x.left.Why), nil
 	}
-	return x.follow(context.WithoutCancel(ctx))
+	return x.follow(ctx)
 }
 
+// unlessSuspended returns a context that ends when ctx is suspended, and not when
+// somebody stops the run.
+func unlessSuspended(ctx context.Context) (context.Context, func()) {
+	out, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	forget := context.AfterFunc(ctx, func() {
+		if errors.Is(context.Cause(ctx), ErrSuspended) {
+			end(context.Cause(ctx))
+		}
+	})
+	return out, func() { forget(); end(nil) }
+}
+
+// carryMain goes through the steps, and takes back what must be. That it does is
+// written down first: a run that goes on after a crash then begins no other step.
 func (x *run) carryMain(ctx context.Context) (runbooks.RunStatus, string, error) {
-	end, err := x.main.carry(ctx)
-	if err != nil {
-		return x.statusAfterJournal(), err.Error(), err
+	if x.leaving == nil {
+		end, err := x.main.carry(ctx)
+		switch {
+		case err != nil:
+			return x.statusAfterJournal(), err.Error(), err
+		case end == goOn:
+			return runbooks.RunVerified, x.reservations(), nil
+		}
+		x.leaving = &leavingRecord{Ending: end, Why: x.why, Cancelled: ctx.Err() != nil}
+		if end.takesBack() && len(x.changed()) > 0 {
+			if err := x.append(ctx, "", 0, RecordLeaving, x.leaving); err != nil {
+				return x.statusAfterJournal(), err.Error(), err
+			}
+		}
 	}
-	if end == goOn {
-		return runbooks.RunVerified, x.reservations(), nil
-	}
-	status, err := x.leave(ctx, end)
+	x.worst, x.why = x.leaving.Ending, x.leaving.Why
+	status, err := x.leave(ctx, *x.leaving)
 	return status, x.why, err
 }
 
@@ -229,6 +256,8 @@ func (x *run) carryMain(ctx context.Context) (runbooks.RunStatus, string, error)
 // ended, unless it is not known what they did.
 func (x *run) follow(ctx context.Context) (runbooks.RunResult, error) {
 	status, why := x.left.Status, x.left.Why
+	ctx, stop := unlessSuspended(ctx)
+	defer stop()
 	for _, phase := range []struct {
 		name  runbooks.Phase
 		nodes sequence
@@ -241,6 +270,8 @@ func (x *run) follow(ctx context.Context) (runbooks.RunResult, error) {
 		switch {
 		case err != nil:
 			return x.result(runbooks.RunUnknown, err.Error()), err
+		case end == stopped: // nothing else stops it
+			return x.result(runbooks.RunRunning, why), nil
 		case end == unknown:
 			status = runbooks.RunUnknown
 		}
@@ -254,8 +285,8 @@ func (x *run) follow(ctx context.Context) (runbooks.RunResult, error) {
 // leave ends a run at a step. What was refuted is taken back with all that came
 // before it, and so is half a cure that ran out of time; when somebody stops the
 // run, or the runbook hands it over, what was measured true stays.
-func (x *run) leave(ctx context.Context, end ending) (runbooks.RunStatus, error) {
-	switch end {
+func (x *run) leave(ctx context.Context, l leavingRecord) (runbooks.RunStatus, error) {
+	switch l.Ending {
 	case unknown:
 		return runbooks.RunUnknown, nil
 	case stopped:
@@ -271,13 +302,16 @@ func (x *run) leave(ctx context.Context, end ending) (runbooks.RunStatus, error)
 	switch {
 	case err != nil:
 		return status, err
-	case status == runbooks.RunFailed && end == refused:
+	case status == runbooks.RunFailed && l.Ending == refused:
 		status = runbooks.RunRefused
-	case status != runbooks.RunUnknown && ctx.Err() != nil:
+	case status != runbooks.RunUnknown && l.Cancelled && !slices.ContainsFunc(x.steps, (*stepRun).stuck):
 		status = runbooks.RunCancelled
 	}
 	return status, nil
 }
+
+// takesBack reports whether a run that ends so is taken back.
+func (e ending) takesBack() bool { return e == refused || e == refuted || e == late }
 
 // changed returns the steps that may have changed something, the last first.
 func (x *run) changed() []*stepRun {
@@ -287,7 +321,7 @@ func (x *run) changed() []*stepRun {
 			out = append(out, s)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b *stepRun) int { return b.result.StartedAt.Compare(a.result.StartedAt) })
+	slices.SortStableFunc(out, func(a, b *stepRun) int { return b.order - a.order })
 	return out
 }
 
@@ -301,7 +335,8 @@ func (x *run) takeBack(ctx context.Context) (runbooks.RunStatus, error) {
 		switch {
 		case s.result.Status == runbooks.StepUnknown:
 			return runbooks.RunUnknown, nil
-		case s.result.Status == runbooks.StepStuck:
+		case s.stuck():
+			x.why += fmt.Sprintf("; step %s could not be taken back: %s", s.step.ID, s.result.Error)
 			return runbooks.RunRefuted, nil // undoing what is below a stuck step may make it worse
 		case !s.result.Undone:
 			left = true

@@ -22,21 +22,24 @@ type stepRun struct {
 	scope  *scope
 
 	skip        string
-	notTaken    bool   // its branch is not the one that was planned
 	narrow      string // in what it is narrower than approved
 	past        history
 	result      runbooks.StepResult
 	reservation string // it is verified, but not as the runbook wants it
 	acted       bool   // something may have been changed
 	earlier     bool   // by a try before this one
+	order       int    // among the steps that have begun to act
 }
 
 func newStepRun(x *run, step runbooks.Step, action Action, c stepChange, at place) *stepRun {
-	return &stepRun{run: x, step: step, action: action, scope: at.scope, change: c.Change, skip: c.Skipped, notTaken: c.NotTaken, narrow: c.Narrowed, result: runbooks.StepResult{
+	return &stepRun{run: x, step: step, action: action, scope: at.scope, change: c.Change, skip: c.Skipped, narrow: c.Narrowed, result: runbooks.StepResult{
 		ID: step.ID, Each: at.each, Phase: step.Phase, Action: step.Action, Effect: stronger(step.Effect, c.Change.Effect), Status: runbooks.StepPlanned,
 		Measured: []string{}, Transcript: []runbooks.Exchange{},
 	}}
 }
+
+// stuck reports whether the step could not be taken back.
+func (s *stepRun) stuck() bool { return s.result.Status == runbooks.StepStuck }
 
 // changedSomething reports whether there may be something to take back.
 func (s *stepRun) changedSomething() bool { return s.acted && s.step.Effect != runbooks.Read }
@@ -46,11 +49,11 @@ func (s *stepRun) restore(past *history) {
 	if past == nil {
 		return
 	}
-	s.past, s.earlier = *past, past.touched
+	s.past, s.earlier, s.order = *past, past.touched, past.order
 	if in := past.intent; in != nil {
 		s.enter(runbooks.StepIntent, "")
 		s.acted = true
-		s.result.StartedAt, s.result.Preserved = in.StartedAt, in.Preserved
+		s.result.StartedAt, s.result.Preserved, s.result.Attempts = past.started, in.Preserved, past.attempt
 	}
 	if out := past.outcome; out != nil {
 		s.takeOutcome(*out)
@@ -88,7 +91,7 @@ func (s *stepRun) advance(ctx context.Context) (ending, error) {
 	case s.past.undoing:
 		return s.run.fail(refuted, fmt.Sprintf("step %s was refuted before the agent was interrupted", s.step.ID)), nil
 	case s.past.verdict != nil && !s.past.verdict.Verified:
-		return s.refuted(ctx, "before the agent was interrupted: "+s.past.verdict.Why)
+		return s.refuted(ctx, "before the agent was interrupted: "+s.past.verdict.Why, s.past.verdict.CannotTell)
 	case s.past.verdict != nil:
 		return goOn, nil
 	case s.past.decided != nil:
@@ -201,7 +204,7 @@ func (s *stepRun) act(ctx context.Context, attempt int) (ending, error) {
 	}
 	s.past.attempt, s.result.Attempts = attempt, attempt
 	if attempt == 1 {
-		s.result.StartedAt = started
+		s.result.StartedAt, s.order = started, int(s.run.begun.Add(1))
 	}
 	s.enter(runbooks.StepRunning, "")
 	t := newTranscript(s.run.runner, s.tell, s.run.room)
@@ -364,7 +367,7 @@ func (s *stepRun) ask(ctx context.Context, out Outcome) Reading {
 // decide records the verdict. One that a stop has cut short is no verdict: it
 // is not recorded, so that a run that is taken up again measures again.
 func (s *stepRun) decide(ctx context.Context, v verdict) (ending, error) {
-	record := verdictRecord{Verified: v.verified, Measured: append(s.result.Measured, v.measured...), Why: v.why}
+	record := verdictRecord{Verified: v.verified, Measured: append(s.result.Measured, v.measured...), Why: v.why, CannotTell: v.cannotTell}
 	if v.cut {
 		s.result.Measured, s.result.EndedAt = record.Measured, s.run.d.Now()
 		return s.run.fail(stopped, fmt.Sprintf("step %s: %s", s.step.ID, v.why)), nil
@@ -374,7 +377,7 @@ func (s *stepRun) decide(ctx context.Context, v verdict) (ending, error) {
 	}
 	s.takeVerdict(record)
 	if !v.verified {
-		return s.refuted(ctx, v.why)
+		return s.refuted(ctx, v.why, v.cannotTell)
 	}
 	return goOn, nil
 }
@@ -386,10 +389,15 @@ func (s *stepRun) recordVerdict(ctx context.Context, v verdictRecord) error {
 	return s.run.append(ctx, s.step.ID, s.past.attempt, RecordVerified, v)
 }
 
-// refuted tries once more, if the runbook says so and the run lets it.
-func (s *stepRun) refuted(ctx context.Context, why string) (ending, error) {
+// refuted tries once more, if the runbook says so and the run lets it. What could
+// only not be told is no reason to: it may have worked.
+func (s *stepRun) refuted(ctx context.Context, why string, cannotTell bool) (ending, error) {
 	next := s.past.attempt + 1
-	if s.past.attempt == 0 || next > 1+s.step.Retry.Count || !s.run.d.sleep(ctx, s.step.Retry.After(next)) || s.mayStart(ctx) != goOn {
+	again := s.past.attempt > 0 && next <= 1+s.step.Retry.Count && !cannotTell
+	if again && !s.run.d.sleep(ctx, s.step.Retry.After(next)) && leftAsItIs(ctx) {
+		return s.run.fail(stopped, fmt.Sprintf("stopped before step %s was tried again", s.step.ID)), nil
+	}
+	if !again || s.mayStart(ctx) != goOn {
 		return s.run.fail(refuted, fmt.Sprintf("step %s was refuted: %s", s.step.ID, why)), nil
 	}
 	s.earlier = s.acted

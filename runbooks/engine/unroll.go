@@ -57,7 +57,7 @@ func (p *prepared) block(ctx context.Context, b runbooks.Block, at place, d Deps
 // choose plans the branch that holds. Once a condition is left to the way, so
 // are all behind it.
 func (p *prepared) choose(ctx context.Context, b runbooks.Block, at place, d Deps) error {
-	taken, open := "", ""
+	taken, open, name := "", "", b.ID+at.suffix
 	for i, branch := range b.Choose {
 		here := at
 		switch {
@@ -66,6 +66,9 @@ func (p *prepared) choose(ctx context.Context, b runbooks.Block, at place, d Dep
 			here.skipped = "another branch is taken: " + taken
 		default:
 			taken, open = p.branch(ctx, branch, &here, open)
+		}
+		if here.skipped == "" {
+			p.branches[name] = append(p.branches[name], i)
 		}
 		if err := p.blocks(ctx, branch.Blocks, here, d); err != nil {
 			return fmt.Errorf("branch %d of %s: %w", i+1, b.ID, err)
@@ -133,7 +136,7 @@ func (at place) element(f *runbooks.Foreach, i int, text string) (place, error) 
 	if here.each != "" {
 		here.each += ", "
 	}
-	here.each += f.As + " = " + text
+	here.each += f.As + " = " + strconv.Quote(text)
 	here.scope, err = at.scope.inside(runbooks.Each{As: f.As, Type: f.Type}, value)
 	return here, err
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -19,9 +20,11 @@ const (
 // verdict is the end of a verification.
 type verdict struct {
 	verified bool
-	cut      bool   // it was true when last asked, but the run was stopped before the hold was over
+	cut      bool   // the run was stopped before it could be said
 	why      string // it is not verified
-	measured []string
+	// cannotTell is of one that is not verified, and was not false when last asked.
+	cannotTell bool
+	measured   []string
 }
 
 // watch asks a question until it is true, which it must become within
@@ -62,7 +65,9 @@ func (w *watch) run(ctx context.Context) verdict {
 			since = time.Time{}
 		}
 		if since.IsZero() && now.Sub(start) >= w.Verify.Within || now.After(end) {
-			return w.refuted("it was not measured true within %s: %s", w.Verify.Within, got.Text)
+			v := w.refuted("it was not measured true within %s: %s", w.Verify.Within, got.Text)
+			v.cannotTell = got.Truth == expr.CannotTell
+			return v
 		}
 		next := end
 		if since.IsZero() {
@@ -77,7 +82,12 @@ func (w *watch) run(ctx context.Context) verdict {
 	}
 }
 
+// stopped judges when the run is stopped. One that is only left as it is, to be
+// resumed or because a step beside it did not go on, is not judged.
 func (w *watch) stopped(ctx context.Context) verdict {
+	if leftAsItIs(ctx) {
+		return verdict{cut: true, why: "stopped while it was verified", measured: w.measured}
+	}
 	got := w.ask(context.WithoutCancel(ctx))
 	if got.Truth == expr.True {
 		return verdict{cut: true, why: "stopped before its hold was over, true when last measured", measured: w.measured}
@@ -104,6 +114,12 @@ func (w *watch) ask(ctx context.Context) Reading {
 		w.measured[n-1] = got.Text
 	}
 	return got
+}
+
+// leftAsItIs reports whether ctx ended for a reason that says nothing of the step.
+func leftAsItIs(ctx context.Context) bool {
+	cause := context.Cause(ctx)
+	return errors.Is(cause, ErrSuspended) || errors.Is(cause, errBeside)
 }
 
 // sleep waits, and reports whether ctx let it.

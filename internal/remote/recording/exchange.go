@@ -195,7 +195,7 @@ func parseLine(line []byte) (Exchange, error) {
 	var e Exchange
 	dec := json.NewDecoder(bytes.NewReader(line))
 	dec.DisallowUnknownFields()
-	if err := dec.Decode(&e); err != nil {
+	if err := dec.Decode(&e); err != nil { //nolint:musttag // remote.FSInfo has the names of its fields, everywhere
 		return e, err
 	}
 	if dec.More() {
@@ -255,11 +255,11 @@ func (e Exchange) String() string {
 	if e.Do != Run {
 		return string(e.Do) + " " + oneLine([]string{string(e.Path)})
 	}
-	text := e.Effect + " by running: "
+	words := []string{}
 	for _, name := range slices.Sorted(maps.Keys(e.Env)) {
-		text += name + "=" + oneLine([]string{e.Env[name]}) + " "
+		words = append(words, name+"="+oneLine([]string{e.Env[name]}))
 	}
-	text += oneLine(e.argv())
+	text := e.Effect + " by running: " + strings.Join(append(words, oneLine(e.argv())), " ")
 	if e.As != "" {
 		text += " (as " + e.As + ")"
 	}

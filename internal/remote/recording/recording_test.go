@@ -33,8 +33,11 @@ func asked(t *testing.T, r remote.Runner, dir string) []string {
 		out = append(out, fmt.Sprintf("%s: %+v, %s %v", what, v, classOf(err), err))
 	}
 	for _, cmd := range []remote.Command{
-		{Argv: []string{"cat", dir + "/count"}}, {Argv: []string{"sh", "-c", "echo \xff >&2; exit 3"}}, {Argv: []string{"/no/such"}},
-		{Argv: []string{"cat"}, Stdin: []byte("one"), Effect: remote.Read}, {Argv: []string{"cat"}, Stdin: []byte("two"), Effect: remote.Read},
+		{Argv: []string{"cat", dir + "/count"}},
+		{Argv: []string{"sh", "-c", "echo \xff >&2; exit 3"}},
+		{Argv: []string{"/no/such"}},
+		{Argv: []string{"cat"}, Stdin: []byte("one"), Effect: remote.Read},
+		{Argv: []string{"cat"}, Stdin: []byte("two"), Effect: remote.Read},
 		{Argv: []string{"sh", "-c", "echo $A"}, Env: map[string]string{"A": "x", "B": "y"}},
 		{Argv: []string{"sh", "-c", "kill -9 $$"}, Effect: remote.Read},
 	} {
