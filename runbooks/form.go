@@ -53,14 +53,14 @@ func WordForm[T ~string](doc string, words ...T) *Form {
 // DurationForm is a duration, as 90s, 5m or 1d12h; a plain number is only 0.
 func DurationForm(doc string) *Form {
 	return &Form{
-		Doc: doc, Types: []string{"string", "integer"}, Least: number(0), Most: number(0),
+		Doc: doc, Types: []string{"string", "integer"}, Least: new(0.0), Most: new(0.0),
 		Pattern: `^([0-9]+d)?([0-9]*[.]?[0-9]*(ns|us|µs|ms|s|m|h))*$|^0$`,
 	}
 }
 
 // WholeForm is a whole number.
 func WholeForm(doc string, least, most int) *Form {
-	return &Form{Doc: doc, Types: []string{"integer"}, Least: number(float64(least)), Most: number(float64(most))}
+	return &Form{Doc: doc, Types: []string{"integer"}, Least: new(float64(least)), Most: new(float64(most))}
 }
 
 // FlagForm is true or false.
@@ -120,6 +120,5 @@ func (f *Form) ExactlyOne(keys ...string) *Form {
 	return f
 }
 
-func number(n float64) *float64 { return &n }
 
 func refForm(name string) *Form { return &Form{Ref: "#/$defs/" + name} }

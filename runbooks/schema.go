@@ -154,7 +154,7 @@ func stepForm(decoders []Decoder) *Form {
 		May("retry", MappingForm("tried again when it was refuted",
 			Need("count", WholeForm("tries after the first", 1, MaxRetries)),
 			May("delay", DurationForm("before the second try")),
-			May("backoff", &Form{Doc: "by which the delay grows each time, 1 to 10", Types: []string{"number"}, Least: number(1), Most: number(10)}),
+			May("backoff", &Form{Doc: "by which the delay grows each time, 1 to 10", Types: []string{"number"}, Least: new(1.0), Most: new(10.0)}),
 		)),
 		May("outputs", EntriesForm("values that it finds out, for the conditions behind it", namePattern, MappingForm("",
 			Need("type", WordForm("", elementTypes()...)),

@@ -26,8 +26,22 @@ import (
 // All returns the built-in actions.
 func All() []engine.Action {
 	return []engine.Action{
-		run.Action{}, script.Action{}, unit.Action{}, process.Action{}, timer.Action{}, file.Action{}, cleanup.Action{}, truncatelog.Action{},
-		mount.Action{}, sysctl.Action{}, packages.Action{}, cert.Action{}, dnsflush.Action{}, http.Action{}, sql.Action{}, playbook.Action{},
+		run.Action{},
+		script.Action{},
+		unit.Action{},
+		process.Action{},
+		timer.Action{},
+		file.Action{},
+		cleanup.Action{},
+		truncatelog.Action{},
+		mount.Action{},
+		sysctl.Action{},
+		packages.Action{},
+		cert.Action{},
+		dnsflush.Action{},
+		http.Action{},
+		sql.Action{},
+		playbook.Action{},
 	}
 }
 
