@@ -120,5 +120,4 @@ func (f *Form) ExactlyOne(keys ...string) *Form {
 	return f
 }
 
-
 func refForm(name string) *Form { return &Form{Ref: "#/$defs/" + name} }

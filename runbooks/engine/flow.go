@@ -107,7 +107,7 @@ func (c *choice) each(do func(*stepRun)) { sequence(c.nodes).each(do) }
 func (c *choice) carry(ctx context.Context) (ending, error) {
 	if c.decided == nil {
 		if context.Cause(ctx) != nil {
-			return c.run.fail(stopped, fmt.Sprintf("stopped before %s: %v", c.id, context.Cause(ctx))), nil
+			return c.run.fail(stopped, fmt.Sprintf("stopped before %s: %v", c.id, context.Cause(ctx))), nil //nolint:nilerr // the context is why it stops, and no error of the journal
 		}
 		branch, end := c.decide(ctx)
 		if end != goOn {
