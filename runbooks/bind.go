@@ -122,7 +122,7 @@ func (b binder) derived(earlier []Input, in Input) (any, error) {
 	}
 	v, err := program.Eval(context.Background(), b.vars) // pure, and bounded by the cost limit
 	if err != nil {
-		return nil, fmt.Errorf("cannot be told from %s: %w", in.From, err)
+		return nil, fmt.Errorf("cannot be told from %s: %w", in.From, err) //nolint:revive // it follows "input unit"
 	}
 	return v, nil
 }
