@@ -54,13 +54,14 @@ func completeFaults(*cobra.Command, []string, string) ([]string, cobra.ShellComp
 
 func list(cmd *cobra.Command, all []*faults.Fault) error {
 	table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 4, 2, ' ', 0)
-	fmt.Fprintln(table, "FAULT\tHOST\tGROUP\tWHAT HAPPENS")
+	fmt.Fprintln(table, "GROUP\tFAULT\tHOST\tWHAT HAPPENS")
+	all = slices.SortedStableFunc(slices.Values(all), func(a, b *faults.Fault) int { return strings.Compare(a.Area(), b.Area()) })
 	for _, f := range all {
 		where := strings.Join(append([]string{f.Host}, f.Hosts...), ",")
 		if len(f.Together) > 0 {
 			where = "together"
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", f.ID, where, f.Group, f.Title)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", f.Area(), f.ID, where, f.Title)
 	}
 	return table.Flush()
 }
@@ -81,7 +82,7 @@ func (l *lab) inject(cmd *cobra.Command, all []*faults.Fault, ref string) error 
 	for _, fault := range cases {
 		this := fault.Fault.ID + "@" + fault.Host
 		if slices.Contains(broken, this) {
-			return fmt.Errorf(`%s is injected already; "lab heal" puts everything right`, this)
+			return fmt.Errorf(`%s is injected already; "go run ./examples/lab heal" puts everything right`, this)
 		}
 		broken = append(broken, this)
 		if err := c.NoteBroken(broken); err != nil { // before, so that heal also finds half of it
@@ -114,6 +115,9 @@ func (l *lab) heal() *cobra.Command {
 			broken, err := c.Broken()
 			if err != nil {
 				return err
+			}
+			if len(broken) == 0 {
+				fmt.Fprintln(cmd.OutOrStdout(), "nothing to heal: no fault was injected that is not healed yet")
 			}
 			var errs []error
 			var left []string

@@ -160,6 +160,7 @@ The page asks for a token: %s
   go run ./examples/lab status                  shows hosts, alerts, incidents
   go run ./examples/lab shell app1              a shell as root
   go run ./examples/lab secondline incident list
+  go run ./examples/lab heal                    puts right what was broken
   go run ./examples/lab down                    ends it
 `, c.token)
 	return out.String()

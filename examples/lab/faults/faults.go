@@ -205,6 +205,15 @@ func (f *Fault) validateTruth() error {
 	return nil
 }
 
+// Area is the group in words.
+func (f *Fault) Area() string {
+	words := map[string]string{
+		"A": "A space", "B": "B memory", "C": "C processes", "D": "D services", "E": "E time, trust", "F": "F network", "G": "G databases",
+		"H": "H web", "I": "I kernel", "J": "J blind spots",
+	}
+	return cmp.Or(words[f.Group], f.Group)
+}
+
 // Healthy says that nothing is broken: a tool that names a cause is wrong.
 func (f *Fault) Healthy() bool { return f.Group == "healthy" }
 
@@ -225,7 +234,7 @@ func Cases(all []*Fault, ref string) ([]Case, error) {
 	id, host, named := strings.Cut(ref, "@")
 	at := slices.IndexFunc(all, func(f *Fault) bool { return f.ID == id })
 	if at < 0 {
-		return nil, fmt.Errorf("there is no fault %q; \"lab fault\" lists them", id)
+		return nil, fmt.Errorf("there is no fault %q; \"go run ./examples/lab fault\" lists them", id)
 	}
 	f := all[at]
 	if len(f.Together) == 0 {
