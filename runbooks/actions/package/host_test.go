@@ -49,3 +49,16 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestWhatBringsOthersAlongIsNotTakenBack(t *testing.T) {
+	t.Parallel()
+	s := saved{Name: "web", State: Installed, Version: "2", OldFile: "/var/cache/apt/archives/web_1_all.deb"}
+	s.Before.Version = "1"
+	if why := s.whyNoUndo(); why != "" {
+		t.Errorf("alone it cannot be taken back: %s", why)
+	}
+	s.Also = []change{{}}
+	if why := s.whyNoUndo(); !strings.Contains(why, "would stay") {
+		t.Errorf("with others: %q", why)
+	}
+}

@@ -304,6 +304,8 @@ func (s saved) whyNoUndo() string {
 		return "what was set up cannot be made unset again"
 	case s.State == Installed && s.Before.Version == "":
 		return "a package that is new stays: to remove it could take others along"
+	case s.State == Installed && len(s.Also) > 0:
+		return fmt.Sprintf("%d packages that come with it would stay", len(s.Also))
 	case s.State == Installed && s.OldFile == "":
 		return "the file of version " + s.Before.Version + " is not in the cache of apt"
 	}
