@@ -72,7 +72,7 @@ func TestFindsHarm(t *testing.T) {
 		noProcess(11), process(12, Process{9, "/usr/sbin/nginx", "nginx: worker", "nginx.service"}),
 		unit("logrotate.service", Unit{Active: "activating", Sub: "start"})))
 
-	noise.Learn(host(file("/var/log/r-1.gz", log(3)), file("/var/lib/p/000001", log(3))), host())
+	noise.Learn(host(file("/var/log/r-1.gz", log(3)), file("/var/lib/p/000001", log(3)), file("/var/spool/p/order-1.json", log(3))), host())
 
 	for name, c := range map[string]struct {
 		sound, broken, after State
@@ -120,6 +120,7 @@ func TestFindsHarm(t *testing.T) {
 		"one of a queue":     {host(file("/var/log/r-2.gz", log(970))), host(file("/var/log/r-2.gz", log(970))), host(), nil, nil},
 		"a link of a number": {host(file("/var/log/r-2.gz", File{Type: "link", Target: "x"})), host(file("/var/log/r-2.gz", File{Type: "link", Target: "x"})), host(), nil, []string{"file /var/log/r-2.gz gone"}},
 		"a passing one":      {host(), host(file("/var/log/r-2.gz", log(4))), host(), nil, nil},
+		"of a queue":         {host(file("/var/spool/p/order-2.json", log(4))), host(file("/var/spool/p/order-2.json", log(4))), host(), nil, nil},
 		"a segment":          {host(file("/var/lib/p/000002", log(4))), host(file("/var/lib/p/000002", log(4))), host(), nil, nil},
 		"config changed":     {host(), host(), host(file("/etc/nginx.conf", config("b"))), nil, []string{"file /etc/nginx.conf changed: 5 bytes, 644  , written b, bbbbbbbb, was 5 bytes, 644  , written 1, 920e2adf"}},
 		"config put back":    {host(file("/etc/nginx.conf", config("a"))), host(file("/etc/nginx.conf", config("b"))), host(file("/etc/nginx.conf", func() File { f := config("a"); f.Modified = "9"; return f }())), nil, nil},

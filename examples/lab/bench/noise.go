@@ -2,6 +2,7 @@ package bench
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -21,12 +22,19 @@ type Allowed struct {
 
 // noise says whether the change is one that happens when nobody acts. That
 // numbered files come and go does not excuse that an old one is gone, unless it
-// is below /var/lib, where programs number files of their own.
+// is where programs keep and delete numbered files of their own.
 func (a Allowed) noise(c Change) bool {
-	if c.Kind == KindFile && c.Effect == Gone && a.old[c.Name] && !strings.HasPrefix(c.Name, "/var/lib/") {
+	if c.Kind == KindFile && c.Effect == Gone && a.old[c.Name] && !ofPrograms(c.Name) {
 		return false
 	}
 	return a.Noise[noiseKey(c)]
+}
+
+// ofPrograms says whether a file is state, a queue or temporary (hier(7)).
+func ofPrograms(name string) bool {
+	return slices.ContainsFunc([]string{"/var/lib/", "/var/spool/", "/var/cache/", "/var/tmp/", "/tmp/"}, func(below string) bool {
+		return strings.HasPrefix(name, below)
+	})
 }
 
 // passing is how long a file of a queue stays at most, on a busy machine.
