@@ -1,6 +1,8 @@
 package bench
 
 import (
+	"cmp"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -21,20 +23,44 @@ type Allowed struct {
 }
 
 // noise says whether the change is one that happens when nobody acts. That
-// numbered files come and go does not excuse that an old one is gone, unless it
-// is where programs keep and delete numbered files of their own.
+// numbered files come and go does not excuse that an old one is gone.
 func (a Allowed) noise(c Change) bool {
-	if c.Kind == KindFile && c.Effect == Gone && a.old[c.Name] && !ofPrograms(c.Name) {
+	switch {
+	case c.Kind == KindFile && byPrograms(c):
+		return true
+	case c.Kind == KindFile && c.Effect == Gone && a.old[c.Name]:
 		return false
 	}
 	return a.Noise[noiseKey(c)]
 }
 
-// ofPrograms says whether a file is state, a queue or temporary (hier(7)).
-func ofPrograms(name string) bool {
-	return slices.ContainsFunc([]string{"/var/lib/", "/var/spool/", "/var/cache/", "/var/tmp/", "/tmp/"}, func(below string) bool {
-		return strings.HasPrefix(name, below)
-	})
+// byPrograms says whether the change is of a file of state or of a queue
+// (hier(7)), and one that the programs make to which it belongs:
+// they write there all the time, and some of it less often than anybody looks.
+// Rights that change, and a file without a number that comes or goes, are none of
+// it.
+func byPrograms(c Change) bool {
+	if !slices.ContainsFunc([]string{"/var/lib/", "/var/spool/", "/var/cache/"}, func(below string) bool {
+		return strings.HasPrefix(c.Name, below)
+	}) || strings.HasPrefix(cmp.Or(c.Was, c.Is), "folder ") {
+		return false
+	}
+	switch c.Effect {
+	case Grew:
+		return true
+	case Appeared, Gone:
+		return numbered.MatchString(path.Base(c.Name))
+	case Changed:
+		return rightsIn(c.Was) == rightsIn(c.Is)
+	}
+	return false
+}
+
+// rightsIn is the second part of what File.String says of a file.
+func rightsIn(text string) string {
+	_, rest, _ := strings.Cut(text, ", ")
+	rights, _, _ := strings.Cut(rest, ", ")
+	return rights
 }
 
 // passing is how long a file of a queue stays at most, on a busy machine.
