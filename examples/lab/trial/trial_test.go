@@ -20,9 +20,8 @@ const sliceControl = 10 * time.Second
 
 // TestSliceOfTheBench runs a handful of cases as the bench does: what Secondline
 // finds and mends today it must find and mend tomorrow, it must say what it does
-// not know, and claim and change nothing where nothing is wrong. It checks the bench, too: a tool
-// that says nothing scores nothing, and one that undoes what people did is seen
-// whatever it says.
+// not know, and claim and change nothing where nothing is wrong. It checks the
+// bench, too: a tool that undoes what people did is seen whatever it says.
 func TestSliceOfTheBench(t *testing.T) {
 	serverstest.Need(t)
 	s := openSlice(t)
@@ -38,12 +37,6 @@ func TestSliceOfTheBench(t *testing.T) {
 	r = s.run("healthy-reload")
 	s.blameless(r)
 
-	s.site.Tool = script(t, `cat >/dev/null; echo '{}'`)
-	r = s.run("disk-full-logs@app2")
-	s.blameless(r)
-	if r.Result.Truths[0].CauseRank != 0 || r.Fixed || r.ToCause != nil || r.Result.Quiet {
-		t.Errorf("silence was worth something: %+v", r)
-	}
 	// What it is given is as the documentation says, and Secondline is off.
 	s.site.Tool = script(t, `grep -q '"alertname":"Complaint"' || exit 3
 [ "$HOSTRCA_DEADLINE" = 100 ] || exit 4
