@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/secondline-ops/secondline/internal/remote"
 	"github.com/secondline-ops/secondline/internal/remote/remotetest"
@@ -245,6 +246,9 @@ func FuzzNoBodyBecomesATemplate(f *testing.F) {
 	f.Add("${inputs.word}")
 	f.Add("{ a\n} b $(")
 	f.Fuzz(func(t *testing.T, body string) {
+		if !utf8.ValidString(body) {
+			return // Go's \x8f is a byte, and that of YAML a character
+		}
 		part := fmt.Sprintf("\n  inputs: {word: {type: string, default: x}}\n  probes: {out: {probe: file.text, with: {path: /x}}}\n  steps:\n    - id: act\n"+
 			"      script: {interpreter: sh, body: %q}\n      verify: {that: out.exists}\n      undo: none\n", body)
 		if _, err := actiontest.Parse(script.Action{}, part); err != nil {
