@@ -1,13 +1,11 @@
 package unit
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"strconv"
-	"strings"
 
-	"github.com/secondline-ops/secondline/internal/fault"
+	"github.com/secondline-ops/secondline/runbooks/actions/internal/systemd"
 	"github.com/secondline-ops/secondline/runbooks/engine"
 )
 
@@ -26,54 +24,21 @@ type reading struct {
 	Changed       string `json:"changed,omitempty"`  // StateChangeTimestampMonotonic
 }
 
-// show asks systemd. A property that this unit's type does not have is left out
-// by systemctl; without the two that every unit has, nothing can be told.
+// show asks systemd.
 func show(ctx context.Context, env *engine.Env, name string) (reading, error) {
-	res, err := env.Read(ctx, "systemctl", "show", "--no-pager",
-		"--property=LoadState,ActiveState,SubState,Result,Type,UnitFileState,InvocationID,MainPID,NRestarts,Job,StateChangeTimestampMonotonic",
-		"--", name)
-	if err == nil {
-		err = res.Err()
-	}
+	p, err := systemd.Show(ctx, env, name, "SubState", "Result", "Type", "UnitFileState", "InvocationID", "MainPID", "NRestarts", "Job",
+		"StateChangeTimestampMonotonic")
 	if err != nil {
-		return reading{}, fmt.Errorf("read unit %s: %w", name, err)
+		return reading{}, err
 	}
-	return parse(res.Stdout)
-}
-
-func parse(out []byte) (reading, error) {
-	var r reading
-	for line := range bytes.Lines(out) {
-		key, value, _ := strings.Cut(strings.TrimSuffix(string(line), "\n"), "=")
-		switch key {
-		case "LoadState":
-			r.LoadState = value
-		case "ActiveState":
-			r.ActiveState = value
-		case "SubState":
-			r.SubState = value
-		case "Result":
-			r.Result = value
-		case "Type":
-			r.Type = value
-		case "UnitFileState":
-			r.UnitFileState = value
-		case "InvocationID":
-			r.InvocationID = value
-		case "MainPID":
-			r.MainPID, _ = strconv.Atoi(value) // 0 is "none", in systemd's words too
-		case "NRestarts":
-			r.Restarts, _ = strconv.Atoi(value)
-		case "Job":
-			if value != "0" {
-				r.Job = value
-			}
-		case "StateChangeTimestampMonotonic":
-			r.Changed = value
-		}
+	r := reading{
+		LoadState: p["LoadState"], ActiveState: p["ActiveState"], SubState: p["SubState"], Result: p["Result"], Type: p["Type"],
+		UnitFileState: p["UnitFileState"], InvocationID: p["InvocationID"], Job: p["Job"], Changed: p["StateChangeTimestampMonotonic"],
 	}
-	if r.LoadState == "" || r.ActiveState == "" {
-		return r, fault.New(fault.Internal, "systemctl show gave neither LoadState nor ActiveState")
+	r.MainPID, _ = strconv.Atoi(p["MainPID"]) // 0 is "none", in systemd's words too
+	r.Restarts, _ = strconv.Atoi(p["NRestarts"])
+	if r.Job == "0" {
+		r.Job = ""
 	}
 	return r, nil
 }

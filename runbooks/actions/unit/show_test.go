@@ -69,14 +69,3 @@ func TestWhetherItHappened(t *testing.T) {
 		}
 	}
 }
-
-func FuzzParse(f *testing.F) {
-	f.Add([]byte("LoadState=loaded\nActiveState=active\nNRestarts=3\nJob=0\n"))
-	f.Add([]byte("ActiveState\n=\nLoadState==\n"))
-	f.Add([]byte{})
-	f.Fuzz(func(t *testing.T, out []byte) {
-		if r, err := parse(out); err == nil && (r.LoadState == "" || r.ActiveState == "") {
-			t.Error("a reading without a state")
-		}
-	})
-}

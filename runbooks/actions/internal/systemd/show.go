@@ -25,19 +25,20 @@ func Show(ctx context.Context, env *engine.Env, unit string, properties ...strin
 	if err != nil {
 		return nil, fmt.Errorf("read unit %s: %w", unit, err)
 	}
-	p := parse(res.Stdout)
-	if p["LoadState"] == "" || p["ActiveState"] == "" {
-		return nil, fault.New(fault.Internal, "systemctl show of %s gave neither LoadState nor ActiveState", unit)
-	}
-	return p, nil
+	return parse(unit, res.Stdout)
 }
 
-func parse(out []byte) map[string]string {
+// parse reads what systemctl printed. Without the two properties that every unit
+// has, nothing can be told.
+func parse(unit string, out []byte) (map[string]string, error) {
 	p := map[string]string{}
 	for line := range bytes.Lines(out) {
 		if key, value, ok := strings.Cut(strings.TrimSuffix(string(line), "\n"), "="); ok {
 			p[key] = value
 		}
 	}
-	return p
+	if p["LoadState"] == "" || p["ActiveState"] == "" {
+		return nil, fault.New(fault.Internal, "systemctl show of %s did not give LoadState and ActiveState", unit)
+	}
+	return p, nil
 }

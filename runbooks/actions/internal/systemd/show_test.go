@@ -50,6 +50,12 @@ func TestAnAnswerWithoutAStateIsNone(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	f.Add([]byte("LoadState=loaded\n=\nx\n"))
-	f.Fuzz(func(_ *testing.T, out []byte) { parse(out) })
+	f.Add([]byte("LoadState=loaded\nActiveState=active\nNRestarts=3\nJob=0\n"))
+	f.Add([]byte("ActiveState\n=\nLoadState==\n"))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, out []byte) {
+		if p, err := parse("x.service", out); err == nil && (p["LoadState"] == "" || p["ActiveState"] == "") {
+			t.Error("a reading without a state")
+		}
+	})
 }
