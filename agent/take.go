@@ -134,7 +134,12 @@ func (a *Agent) carryOut(ctx context.Context, j job.Job) (report job.Report, end
 	if err := a.record(ctx, j, journal.Lease, j); err != nil {
 		return past.judge(a.failed(j, job.Failed, err)), true
 	}
-	report = past.judge(a.work(ctx, j))
+	report = a.work(ctx, j)
+	if past.acted && unreachable(report) {
+		a.Logger.WarnContext(ctx, "run cannot go on yet, its target was not reached", slog.String("job", j.ID), slog.Any("reason", report.Error.Message))
+		return job.Report{}, false
+	}
+	report = past.judge(report)
 	if letGo(ctx) && !conclusive(report) {
 		a.Logger.InfoContext(ctx, "run was let go", slog.String("job", j.ID), slog.Any("reason", context.Cause(ctx)))
 		return job.Report{}, false
@@ -144,6 +149,13 @@ func (a *Agent) carryOut(ctx context.Context, j job.Job) (report job.Report, end
 		a.Logger.ErrorContext(ctx, "report was not written down", slog.String("job", j.ID), slog.Any("reason", err))
 	}
 	return report, true
+}
+
+// unreachable reports whether a run has not come as far as its target. One that
+// is half done is not ended by that: what is to be undone, and what is to follow
+// in any case, waits until the job is sent again.
+func unreachable(r job.Report) bool {
+	return r.Run == nil && r.Error != nil && (r.Error.Kind == fault.Unreachable || r.Error.Kind == fault.Timeout)
 }
 
 // letGo reports whether the job was stopped for another reason than that

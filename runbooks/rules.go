@@ -62,7 +62,7 @@ that expand without bound are errors with their position.`
 		text = `No value becomes code.
 Commands are lists of arguments; ${...} inside an element stays inside that element. A value may not stand in the script of sh -c
 (or of another interpreter), may not choose the program, and may not go to a program that hands its arguments to a shell (ssh).
-Give it behind the script: [sh, -c, 'stat -- "$1"', sh, "${inputs.path}"].`
+Give it behind the script: [sh, -c, 'stat -- "$1"', sh, "${inputs.path}"]; to the action script in its env.`
 	case RuleTargets:
 		text = `Never wider than planned.
 A run has the one target of its hypothesis, or the one that a person names; targets.max says so and can only be 1 in this version.

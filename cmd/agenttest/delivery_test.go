@@ -2,6 +2,7 @@ package agenttest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -406,6 +407,56 @@ func TestStoppingTheAgentWaitsForTheOpenStepAndTheRunGoesOnLater(t *testing.T) {
 	h.start()
 	defer h.stop()
 	h.expect(h.k.await("r"), runbooks.RunVerified, 1, 1)
+}
+
+// sometimes is a way to this machine that may be cut.
+type sometimes struct{ cut atomic.Bool }
+
+func (s *sometimes) Reach(ctx context.Context, t job.Target) (remote.Transport, error) {
+	if s.cut.Load() {
+		return nil, &remote.Error{Class: remote.Unreachable, Doing: "dial", Err: errors.New("no route to host")}
+	}
+	return here{}.Reach(ctx, t)
+}
+
+func TestAHalfDoneRunWaitsForItsTarget(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		k := newDesk(t)
+		h := newHouse(t, k)
+		h.start()
+		j := h.runJob("r", runbook("5m"))
+		h.stop()
+		s := scripted(t, k)
+		way := &sometimes{}
+		h.edit = func(o *agent.Options) { o.Reach = way }
+		h.start()
+		defer h.stop()
+		sess := <-s.sessions
+		send := func(fence int64, cut bool) {
+			way.cut.Store(cut)
+			j.Fence = fence
+			if err := sess.SendJob(j); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute)
+		}
+		send(1, false)
+		if err := sess.SendLeaseLost("r", 1, "the store was away"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(30 * time.Minute)
+		send(2, true)
+		if got := s.fences(); got != "" || h.lines("one") != 1 {
+			t.Fatalf("reports %q, one acted %d times", got, h.lines("one"))
+		}
+		send(3, false)
+		time.Sleep(30 * time.Minute)
+		if got := s.fences(); got != "r:3 " {
+			t.Fatalf("reports %q", got)
+		}
+		h.expect(s.received()[0], runbooks.RunVerified, 1, 1)
+	})
 }
 
 // counted is a way to this machine that counts who is there.
