@@ -34,7 +34,9 @@ func (s *Sender) sendTo(ctx context.Context, to string, m notify.Message) error 
 	if err != nil {
 		return err
 	}
-	client, err := s.client()
+	var open dialled
+	defer open.close()
+	client, err := s.client(&open)
 	if err != nil {
 		return err
 	}
@@ -51,7 +53,24 @@ func (s *Sender) sendTo(ctx context.Context, to string, m notify.Message) error 
 	return classify(err)
 }
 
-func (s *Sender) client() (*mail.Client, error) {
+// dialled keeps the connection of one mail, because go-mail leaves it open
+// when the greeting, TLS or the login fails.
+type dialled struct{ conn net.Conn }
+
+func (d *dialled) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, network, address)
+	d.conn = conn
+	return conn, err
+}
+
+func (d *dialled) close() {
+	if d.conn != nil {
+		_ = d.conn.Close()
+	}
+}
+
+func (s *Sender) client(open *dialled) (*mail.Client, error) {
 	options := []mail.Option{
 		mail.WithPort(s.o.Port), mail.WithTimeout(s.o.Timeout),
 		mail.WithTLSConfig(&tls.Config{ServerName: s.o.Host, MinVersion: tls.VersionTLS12, RootCAs: s.o.RootCAs}),
@@ -65,7 +84,11 @@ func (s *Sender) client() (*mail.Client, error) {
 		options = append(options, mail.WithTLSPolicy(mail.NoTLS))
 	}
 	if s.o.Port == portImplicitTLS {
+		// go-mail knows a line as encrypted only if it dialled itself: what it
+		// leaves open here is closed with the garbage.
 		options = append(options, mail.WithSSL())
+	} else {
+		options = append(options, mail.WithDialContextFunc(open.dial))
 	}
 	if s.o.User != "" {
 		options = append(options, mail.WithSMTPAuth(mail.SMTPAuthAutoDiscover), mail.WithUsername(s.o.User), mail.WithPassword(s.o.Password.Reveal()))

@@ -9,10 +9,12 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -81,7 +83,7 @@ func (s *strictServer) got(list *[]string) []string {
 func (s *strictServer) port() int { return s.listener.Addr().(*net.TCPAddr).Port }
 
 func (s *strictServer) talk(conn net.Conn) {
-	conn.SetDeadline(time.Now().Add(2 * time.Minute))
+	conn.SetDeadline(time.Now().Add(time.Minute))
 	if s.silent.Load() {
 		io.Copy(io.Discard, conn)
 		return
@@ -92,6 +94,9 @@ func (s *strictServer) talk(conn net.Conn) {
 	secure, from, to := false, false, false
 	for {
 		line, err := in.ReadString('\n')
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			s.t.Error("the client is gone and left its line open")
+		}
 		if err != nil {
 			return
 		}
