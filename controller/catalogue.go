@@ -41,17 +41,19 @@ func LoadCatalogue(src CatalogueSource) (*Catalogue, error) {
 		}
 		causes = append(causes, c.All()...)
 	}
+	all, err := diagnostics.NewCatalogue(causes)
+	if err != nil {
+		return nil, errors.Join(append(errs, err)...)
+	}
 	var books []*runbooks.Runbook
 	for _, dir := range src.Runbooks {
-		c, err := runbooks.LoadCatalogue(dir, runbooks.ParseOptions{Decoders: src.Decoders, Probes: diagnostics.SpecsOf(src.Probes)})
+		c, err := runbooks.LoadCatalogue(dir, runbooks.ParseOptions{Decoders: src.Decoders, Probes: diagnostics.SpecsOf(src.Probes), Forbidden: all.Forbidden()})
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
 		books = append(books, c.All()...)
 	}
-	all, err := diagnostics.NewCatalogue(causes)
-	errs = append(errs, err)
 	allBooks, err := runbooks.NewCatalogue(books)
 	errs = append(errs, err)
 	if err := errors.Join(errs...); err != nil {
@@ -59,6 +61,9 @@ func LoadCatalogue(src CatalogueSource) (*Catalogue, error) {
 	}
 	c := &Catalogue{Causes: all, Runbooks: allBooks}
 	for _, cause := range all.All() {
+		if !cause.Diagnosed() {
+			continue // no agent can do anything with it
+		}
 		c.docs = append(c.docs, job.Document{Name: cause.File, Digest: cause.Digest, Body: cause.Source})
 	}
 	return c, nil
@@ -79,7 +84,7 @@ func (c *Catalogue) Measurable(cause string) bool {
 // Measurement returns the cause's file, and how long its symptom must stay gone.
 func (c *Catalogue) Measurement(cause string) (job.Document, time.Duration, bool) {
 	found, err := c.Causes.Find(cause)
-	if err != nil {
+	if err != nil || !found.Diagnosed() {
 		return job.Document{}, 0, false
 	}
 	return job.Document{Name: found.File, Digest: found.Digest, Body: found.Source}, found.Symptoms.Hold, true

@@ -138,7 +138,7 @@ func (s service) Causes() []api.CauseInfo {
 	for _, c := range s.settings.Load().Catalogue.Causes.All() {
 		out = append(out, api.CauseInfo{
 			ID: c.ID, Title: c.Title, Kind: string(c.Entity), Alerts: c.Symptoms.Alerts, Symptom: c.Symptoms.Holds, Explains: c.Explains,
-			Cures: c.Cures, Never: c.Never, Prevent: c.Prevent, Sources: c.Sources, File: c.File, Digest: c.Digest,
+			Cures: c.Cures, Never: c.Never, Forbids: c.Forbids, Prevent: c.Prevent, Sources: c.Sources, File: c.File, Digest: c.Digest,
 		})
 	}
 	return out

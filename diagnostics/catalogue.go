@@ -92,5 +92,14 @@ func (c *Catalogue) Find(id string) (*Cause, error) {
 	return nil, err
 }
 
+// Forbidden returns what no cure of a cause may do, by the cause's id.
+func (c *Catalogue) Forbidden() map[string][]string {
+	all := map[string][]string{}
+	for _, cause := range c.causes {
+		all[cause.ID] = cause.Forbids
+	}
+	return all
+}
+
 // All returns the causes in the order of their ids.
 func (c *Catalogue) All() []*Cause { return slices.Clone(c.causes) }

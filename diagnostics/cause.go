@@ -28,6 +28,7 @@ type Cause struct {
 	Cures    []string // names of runbooks, best first
 	Next     []NextProbe
 	Never    []string // what makes it worse, for people
+	Forbids  []string // what no cure of it may do: "unit.restarted", "process", "run.rm"
 	Prevent  []string
 	Sources  []string
 	File     string
@@ -46,6 +47,10 @@ type detail struct {
 	key  string
 	text *expr.Template
 }
+
+// Diagnosed reports whether the cause says how it is found out. One that does
+// not is known by name only: it is never ranked and cannot be measured.
+func (c *Cause) Diagnosed() bool { return len(c.Evidence) > 0 }
 
 // describe returns the object with its details; one that is not known is left
 // out, so that a cure which needs it cannot be bound.

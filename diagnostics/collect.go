@@ -80,7 +80,7 @@ func waves(causes []*Cause, subject Subject) [][]*Cause {
 	var named, others []*Cause
 	for _, cause := range causes {
 		switch {
-		case cause.Entity != subject.Entity.Kind:
+		case !cause.Diagnosed() || cause.Entity != subject.Entity.Kind:
 		case slices.Contains(cause.Symptoms.Alerts, subject.Hints[hintAlert]):
 			named = append(named, cause)
 		default:

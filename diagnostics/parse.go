@@ -18,17 +18,18 @@ type authoredCause struct {
 	Title      string             `yaml:"title,required"`
 	Entity     scalar             `yaml:"entity,required"`
 	Object     []scalar           `yaml:"object"`
-	Prior      float64            `yaml:"prior,required"`
-	Symptoms   authoredSymptoms   `yaml:"symptoms,required"`
+	Prior      *float64           `yaml:"prior"`
+	Symptoms   *authoredSymptoms  `yaml:"symptoms"`
 	Survey     authoredReadings   `yaml:"survey"`
 	Candidates scalar             `yaml:"candidates"`
 	Needs      authoredReadings   `yaml:"needs"`
 	Details    map[string]scalar  `yaml:"details"`
-	Evidence   []authoredEvidence `yaml:"evidence,required"`
+	Evidence   []authoredEvidence `yaml:"evidence"`
 	Explains   []string           `yaml:"explains"`
 	Cures      []string           `yaml:"cures"`
 	Next       []authoredNext     `yaml:"next"`
 	Never      []string           `yaml:"never"`
+	Forbids    []scalar           `yaml:"forbids"`
 	Prevent    []string           `yaml:"prevent"`
 	Sources    []string           `yaml:"sources"`
 }
@@ -68,13 +69,17 @@ func ParseCause(file string, data []byte, probes *ProbeSet) (*Cause, error) {
 	}
 	l := &loader{root: root, probes: probes}
 	c := &Cause{
-		ID: a.ID.text, Title: a.Title, Entity: entity.Kind(a.Entity.text), Object: texts(a.Object), Prior: a.Prior,
-		Symptoms: Symptoms{Alerts: full(a.Symptoms.Alerts), Holds: a.Symptoms.Holds.text, Hold: a.Symptoms.Hold},
-		Explains: full(a.Explains), Cures: full(a.Cures), Never: full(a.Never), Prevent: full(a.Prevent), Sources: full(a.Sources),
-		Next: l.next(a.Next), File: file, Source: data, Digest: digestOf(data),
+		ID: a.ID.text, Title: a.Title, Entity: entity.Kind(a.Entity.text), Object: texts(a.Object), Symptoms: Symptoms{Alerts: []string{}},
+		Explains: full(a.Explains), Cures: full(a.Cures), Never: full(a.Never), Forbids: texts(a.Forbids), Prevent: full(a.Prevent),
+		Sources: full(a.Sources), Next: l.next(a.Next), File: file, Source: data, Digest: digestOf(data),
 	}
 	l.checkCause(a)
-	l.compileCause(a, c)
+	if l.isDiagnosed(a) {
+		c.Prior = *a.Prior
+		c.Symptoms = Symptoms{Alerts: full(a.Symptoms.Alerts), Holds: a.Symptoms.Holds.text, Hold: a.Symptoms.Hold}
+		l.checkDiagnosis(a)
+		l.compileCause(a, c)
+	}
 	if err := l.err(); err != nil {
 		return nil, err
 	}
@@ -85,15 +90,41 @@ func ParseCause(file string, data []byte, probes *ProbeSet) (*Cause, error) {
 func (l *loader) checkCause(a authoredCause) {
 	slug := regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
 	word := regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
+	deed := regexp.MustCompile(`^[a-z][a-z0-9_]*(\.[A-Za-z0-9_.+-]+)?$`)
 	l.check(slug.MatchString(a.ID.text), a.ID.node, "%q is not like disk-full-logs", a.ID.text)
 	kinds := []entity.Kind{entity.Host, entity.Unit, entity.Service, entity.Database, entity.LoadBalancer, entity.Group, entity.Site}
 	l.check(slices.Contains(kinds, entity.Kind(a.Entity.text)), a.Entity.node, "%q is no kind of entity", a.Entity.text)
-	l.check(between0and1(a.Prior), l.at("prior"), "prior must be above 0 and below 1")
-	l.check(a.Symptoms.Hold >= 0, l.at("symptoms"), "hold is negative")
+	for i, f := range a.Forbids {
+		l.check(deed.MatchString(f.text), f.node, "%q is not like unit.restarted, process or run.rm", f.text)
+		l.check(!slices.Contains(texts(a.Forbids[:i]), f.text), f.node, "%q is there twice", f.text)
+	}
 	for i, key := range a.Object {
 		l.check(word.MatchString(key.text), key.node, "%q is not like mount", key.text)
 		l.check(!slices.Contains(texts(a.Object[:i]), key.text), key.node, "%q is there twice", key.text)
 	}
+}
+
+// isDiagnosed reports whether the cause says how it is found out. One that says
+// nothing of it is known by its name, for its cures and for what makes it worse;
+// half of it is a mistake.
+func (l *loader) isDiagnosed(a authoredCause) bool {
+	parts := map[string]bool{"prior": a.Prior != nil, "symptoms": a.Symptoms != nil, "evidence": len(a.Evidence) > 0}
+	whole, none := true, a.Candidates.node == nil && len(a.Survey)+len(a.Needs)+len(a.Details) == 0
+	for _, there := range parts {
+		whole, none = whole && there, none && !there
+	}
+	if !whole && !none {
+		for _, key := range slices.Sorted(maps.Keys(parts)) {
+			l.check(parts[key], l.root, "%s is missing: a cause that can be diagnosed has prior, symptoms and evidence, one that cannot has none of them", key)
+		}
+	}
+	return whole
+}
+
+// checkDiagnosis checks of the diagnosis what needs no expression.
+func (l *loader) checkDiagnosis(a authoredCause) {
+	l.check(between0and1(*a.Prior), l.at("prior"), "prior must be above 0 and below 1")
+	l.check(a.Symptoms.Hold >= 0, l.at("symptoms"), "hold is negative")
 	switch hasObject := len(a.Object) > 0; {
 	case hasObject && a.Candidates.node == nil:
 		l.report(l.at("object"), "a cause with an object needs candidates, which list the objects")

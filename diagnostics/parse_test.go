@@ -7,6 +7,9 @@ import (
 	"testing"
 	"testing/fstest"
 
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/secondline-ops/secondline/internal/entity"
 	"github.com/secondline-ops/secondline/internal/fault"
 	"github.com/secondline-ops/secondline/internal/yamlx"
 )
@@ -179,4 +182,32 @@ func FuzzParseCheck(f *testing.F) {
 			check.claim.ask(newBinding(host(nil)).read(check.readings, factIndex{}))
 		}
 	})
+}
+
+// TestCauseThatIsOnlyKnownByName: it is for its cures and what it forbids, and
+// a diagnosis neither reads for it nor names it.
+func TestCauseThatIsOnlyKnownByName(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	named := `{id: mould, title: Mould in the walls, entity: host, object: [room], cures: [air], never: [paint it over], forbids: [unit.stopped, run.rm]}`
+	mould, err := ParseCause("mould.yaml", []byte(named), w.probeSet(t))
+	if err != nil || mould.Diagnosed() {
+		t.Fatalf("%v, diagnosed %v", err, err == nil && mould.Diagnosed())
+	}
+	cat, err := NewCatalogue([]*Cause{mould})
+	if err != nil || !cmp.Equal(cat.Forbidden(), map[string][]string{"mould": {"unit.stopped", "run.rm"}}) {
+		t.Errorf("%v, forbids %v", err, cat.Forbidden())
+	}
+	subject := Subject{Entity: entity.Entity{ID: "house", Kind: entity.Host}, Hints: map[string]string{}}
+	if got := Rank(cat, nil, subject); len(got.Hypotheses) != 0 {
+		t.Errorf("ranked: %+v", got.Hypotheses)
+	}
+	if n := len(slices.Concat(waves([]*Cause{mould}, subject)...)); n != 0 {
+		t.Errorf("%d causes are read for", n)
+	}
+	for _, half := range []string{"prior: 0.1", "survey: {all: {probe: room.list}}", "candidates: 'all.rooms'", "forbids: [unit., unit.]"} {
+		if _, err := ParseCause("half.yaml", []byte("id: mould\ntitle: t\nentity: host\n"+half+"\n"), w.probeSet(t)); err == nil {
+			t.Errorf("half a diagnosis is accepted: %s", half)
+		}
+	}
 }

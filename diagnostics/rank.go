@@ -15,7 +15,7 @@ func Rank(cat *Catalogue, facts []Fact, subject Subject) Diagnosis {
 	gaps := gaps{}
 	alert := newAlertClaim(subject)
 	for _, cause := range cat.All() {
-		if cause.Entity != subject.Entity.Kind {
+		if !cause.Diagnosed() || cause.Entity != subject.Entity.Kind {
 			continue
 		}
 		surveyed := newBinding(subject).read(cause.survey, index)

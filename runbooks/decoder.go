@@ -34,6 +34,7 @@ type Verbatim interface {
 // Decoded is what an action says about one step that uses it.
 type Decoded struct {
 	With             any    // the action's own form; becomes Step.With
+	Deed             string // what of all that the action can do this use does, in a word: "restarted" of unit; "" when it can do one thing
 	Effect           Effect // of this use, which the step may raise and not lower; "" is Write
 	MayOnlyRead      bool   // the one exception: this use surely changes nothing, so that the step may say effect: read
 	OwnVerify        bool   // the action checks its own result, so that the step needs no verify.that

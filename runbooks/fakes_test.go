@@ -1,6 +1,7 @@
 package runbooks
 
 import (
+	"path"
 	"slices"
 
 	"github.com/secondline-ops/secondline/internal/expr"
@@ -10,7 +11,7 @@ import (
 // testOptions are small actions and probes that behave as the real ones do
 // towards the loader.
 func testOptions() ParseOptions {
-	return ParseOptions{Decoders: []Decoder{runDecoder{}, unitDecoder{}, cleanupDecoder{}}, Probes: testProbes{}}
+	return ParseOptions{Decoders: []Decoder{runDecoder{}, unitDecoder{}, cleanupDecoder{}}, Probes: testProbes{}, Forbidden: map[string][]string{"disk-full-logs": {"unit.stopped", "run.rm"}}}
 }
 
 type runDecoder struct{}
@@ -27,7 +28,7 @@ func (runDecoder) Decode(n *yamlx.Node, c *StepContext) (Decoded, error) {
 			return Decoded{}, err
 		}
 	}
-	return Decoded{With: argv, MayOnlyRead: OnlyReads(argv)}, nil
+	return Decoded{With: argv, Deed: path.Base(argv[0]), MayOnlyRead: OnlyReads(argv)}, nil
 }
 
 type unitDecoder struct{}
@@ -48,7 +49,7 @@ func (unitDecoder) Decode(n *yamlx.Node, c *StepContext) (Decoded, error) {
 		}
 	}
 	return Decoded{
-		With: raw, Effect: Write, OwnVerify: true, OwnUndo: raw.State == "started",
+		With: raw, Deed: raw.State, Effect: Write, OwnVerify: true, OwnUndo: raw.State == "started",
 		DestroysEvidence: slices.Contains([]string{"restarted", "stopped"}, raw.State), Repeat: Repeat{Always: true},
 	}, nil
 }

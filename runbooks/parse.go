@@ -31,7 +31,9 @@ const (
 type ParseOptions struct {
 	Decoders []Decoder
 	Probes   ProbeSpecs
-	Language *expr.Language // shared when many runbooks are parsed; nil for one of its own
+	// Forbidden are the deeds that no cure of a cause may do, by the cause's id; see Decoded.Deed.
+	Forbidden map[string][]string
+	Language  *expr.Language // shared when many runbooks are parsed; nil for one of its own
 }
 
 // Parse reads and checks a runbook. The error holds every mistake that was

@@ -1,6 +1,7 @@
 package runbooks
 
 import (
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -138,7 +139,24 @@ func (p *parser) action(s *Step, n *yamlx.Node, names []string) (Decoded, bool) 
 		return Decoded{}, false
 	}
 	s.With = d.With
-	return d, safe
+	return d, p.allowed(part, s.Action, d.Deed) && safe
+}
+
+// allowed checks a deed against what the causes forbid that the runbook cures.
+func (p *parser) allowed(n *yamlx.Node, action, deed string) bool {
+	name := action
+	if deed != "" {
+		name += "." + deed
+	}
+	for _, cause := range p.rb.Cures {
+		for _, forbidden := range p.o.Forbidden[cause] {
+			if forbidden == name || forbidden == action {
+				p.fail(n, RuleForbidden, "%s is forbidden for the cause %s, which this runbook cures", forbidden, cause)
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // actionRun is the action whose part is an argv.
@@ -342,6 +360,9 @@ func (p *parser) undo(s *Step, step, n *yamlx.Node, d Decoded) {
 		return
 	}
 	p.noShell(raw.Run, true)
+	if program, ok := raw.Run.Items()[0].Scalar(); ok {
+		p.allowed(raw.Run, actionRun, path.Base(program))
+	}
 	for _, item := range raw.Run.Items() {
 		if text, ok := p.template(item); ok {
 			s.Undo.Run = append(s.Undo.Run, text)

@@ -14,6 +14,7 @@ const (
 	RuleTargets     = "SL006"
 	RuleRepeat      = "SL007"
 	RulePrecheck    = "SL008"
+	RuleForbidden   = "SL010"
 	RulePreserve    = "SL011"
 	RuleUnsupported = "SL012"
 	RuleForm        = "SL013"
@@ -25,7 +26,7 @@ const (
 func Rules() []string {
 	return []string{
 		RuleVerified, RulePerson, RuleBounded, RuleYAML, RuleNoShell, RuleTargets, RuleRepeat, RulePrecheck,
-		RulePreserve, RuleUnsupported, RuleForm, RuleExpression, RuleInputs,
+		RuleForbidden, RulePreserve, RuleUnsupported, RuleForm, RuleExpression, RuleInputs,
 	}
 }
 
@@ -75,6 +76,10 @@ When it is unknown whether a step happened, repeat decides: never (the default o
 		text = `A precondition that cannot be told refuses.
 Each require has that, an expression that reads probes, and because, the sentence for people when it is false. It is true, false or
 cannot tell; only true lets the run begin. The engine asks again right before the first step.`
+	case RuleForbidden:
+		text = `A cure does nothing that its cause forbids.
+A cause says in forbids what makes it worse: an action (process), or a deed of one (unit.restarted, run.rm, where the word after run is
+the program). A runbook that names the cause in cures has no such step, and none such in a runbook that it calls, or as an undo.`
 	case RulePreserve:
 		text = `Evidence is saved before it is destroyed.
 A step that restarts, kills, truncates or deletes lists in preserve what is saved first (journal, open-files, log-tail, processes),

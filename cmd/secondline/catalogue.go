@@ -87,6 +87,23 @@ func (l *lintFlags) probes(cmd *cobra.Command, env *environment) (*diagnostics.P
 	return declaredProbes(cmd.Context(), c.Plugins, env.unusable)
 }
 
+// forbidden is what the causes that the controller would load forbid their cures.
+func (l *lintFlags) forbidden(env *environment, probes *diagnostics.ProbeSet) (map[string][]string, error) {
+	var dirs []string
+	if l.config != "" {
+		c, err := readConfig(l.config, defaultConfig(env))
+		if err != nil {
+			return nil, err
+		}
+		dirs = c.Causes
+	}
+	cat, err := localCatalogue(dirs, nil, probes)
+	if err != nil {
+		return nil, err
+	}
+	return cat.Causes.Forbidden(), nil
+}
+
 // declaredProbes are the built-in probes and those of the named plugins, for
 // what they declare: the plugins are started once and ended, so that nothing
 // can be read with their probes.

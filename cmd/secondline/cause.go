@@ -52,7 +52,7 @@ func localCauses(dirs []string) ([]causeSource, error) {
 	for _, c := range cat.Causes.All() {
 		out = append(out, causeSource{api.CauseInfo{
 			ID: c.ID, Title: c.Title, Kind: string(c.Entity), Alerts: c.Symptoms.Alerts, Symptom: c.Symptoms.Holds, Explains: c.Explains,
-			Cures: c.Cures, Never: c.Never, Prevent: c.Prevent, Sources: c.Sources, File: c.File, Digest: c.Digest,
+			Cures: c.Cures, Never: c.Never, Forbids: c.Forbids, Prevent: c.Prevent, Sources: c.Sources, File: c.File, Digest: c.Digest,
 		}, string(c.Source)})
 	}
 	return out, nil
@@ -125,6 +125,7 @@ func showCause(w io.Writer, p paint, c causeSource) {
 		{"explains", c.Explains},
 		{"cured by", c.Cures},
 		{"never", c.Never},
+		{"forbids", c.Forbids},
 		{"prevent", c.Prevent},
 		{"sources", c.Sources},
 		{"file", []string{c.File + ", " + c.Digest}},

@@ -211,7 +211,13 @@ func runbookLint(env *environment) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		o := runbooks.ParseOptions{Decoders: actions.Decoders(), Probes: diagnostics.SpecsOf(probes), Language: new(expr.Language)}
+		forbidden, err := flags.forbidden(env, probes)
+		if err != nil {
+			return err
+		}
+		o := runbooks.ParseOptions{
+			Decoders: actions.Decoders(), Probes: diagnostics.SpecsOf(probes), Language: new(expr.Language), Forbidden: forbidden,
+		}
 		shipped, err := runbooks.LoadCatalogue(library.FS(), o)
 		if err != nil {
 			return err

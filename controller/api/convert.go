@@ -260,7 +260,7 @@ func describeRunbook(r *runbooks.Runbook) RunbookInfo {
 
 func (c CauseInfo) whole() CauseInfo {
 	c.Alerts, c.Explains, c.Cures = list(c.Alerts), list(c.Explains), list(c.Cures)
-	c.Never, c.Prevent, c.Sources = list(c.Never), list(c.Prevent), list(c.Sources)
+	c.Never, c.Forbids, c.Prevent, c.Sources = list(c.Never), list(c.Forbids), list(c.Prevent), list(c.Sources)
 	return c
 }
 

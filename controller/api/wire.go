@@ -372,6 +372,7 @@ type CauseInfo struct {
 	Explains []string `json:"explains"`
 	Cures    []string `json:"cures"`
 	Never    []string `json:"never"`
+	Forbids  []string `json:"forbids"` // what no runbook that cures it may do: "unit.restarted", "process", "run.rm"
 	Prevent  []string `json:"prevent"`
 	Sources  []string `json:"sources"`
 	File     string   `json:"file"`

@@ -111,7 +111,7 @@ func (Action) Decode(n *yamlx.Node, c *runbooks.StepContext) (runbooks.Decoded, 
 		}
 	}
 	return runbooks.Decoded{
-		With: w, Effect: runbooks.Write, OwnVerify: true, OwnUndo: true,
+		With: w, Deed: string(w.state), Effect: runbooks.Write, OwnVerify: true, OwnUndo: true,
 		Repeat: runbooks.Repeat{Always: true}, // asked first, by DidItHappen
 	}, nil
 }

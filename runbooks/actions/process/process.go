@@ -118,7 +118,7 @@ func (Action) Decode(n *yamlx.Node, c *runbooks.StepContext) (runbooks.Decoded, 
 		return runbooks.Decoded{}, err
 	}
 	d := runbooks.Decoded{
-		With: w, Effect: runbooks.Write, OwnVerify: true, OwnUndo: w.signal.opposite() != "", DestroysEvidence: w.signal.ends(),
+		With: w, Deed: string(w.signal), Effect: runbooks.Write, OwnVerify: true, OwnUndo: w.signal.opposite() != "", DestroysEvidence: w.signal.ends(),
 		Repeat: runbooks.Repeat{Always: w.signal.leavesTrace()}, // asked first, by DidItHappen
 	}
 	if w.signal == Kill {

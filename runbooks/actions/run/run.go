@@ -5,6 +5,7 @@ package run
 
 import (
 	"context"
+	"path"
 	"strings"
 
 	"github.com/secondline-ops/secondline/internal/expr"
@@ -54,7 +55,7 @@ func (Action) Decode(n *yamlx.Node, c *runbooks.StepContext) (runbooks.Decoded, 
 		}
 		w.argv = append(w.argv, t)
 	}
-	return runbooks.Decoded{With: w, Effect: runbooks.Write, MayOnlyRead: runbooks.OnlyReads([]string{program})}, nil
+	return runbooks.Decoded{With: w, Deed: path.Base(program), Effect: runbooks.Write, MayOnlyRead: runbooks.OnlyReads([]string{program})}, nil
 }
 
 // Plan implements engine.Action. What a program changes cannot be known before.

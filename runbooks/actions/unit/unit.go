@@ -99,7 +99,7 @@ func (Action) Decode(n *yamlx.Node, c *runbooks.StepContext) (runbooks.Decoded, 
 		return runbooks.Decoded{}, raw.State.Errorf("no unit state %q; one of: %v", text, states())
 	}
 	return runbooks.Decoded{
-		With: with{template, state}, Effect: runbooks.Write, OwnVerify: true, OwnUndo: true,
+		With: with{template, state}, Deed: string(state), Effect: runbooks.Write, OwnVerify: true, OwnUndo: true,
 		DestroysEvidence: state == Stopped || state == Restarted,
 		Repeat:           runbooks.Repeat{Always: true}, // asked first, by DidItHappen
 	}, nil
