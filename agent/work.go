@@ -78,19 +78,34 @@ func (a *Agent) reach(ctx context.Context, j job.Job) (remote.Runner, error) {
 // runbook parses the runbook of a job that has one. The digest is what people
 // approved and what will be signed, so the bytes must be its own.
 func (a *Agent) runbook(j job.Job) (*runbooks.Runbook, error) {
-	var doc job.Document
+	var spec job.PlanSpec
 	switch {
 	case j.Kind == job.Plan && j.Plan != nil:
-		doc = j.Plan.Runbook
+		spec = *j.Plan
 	case j.Kind == job.Run && j.Run != nil:
-		doc = j.Run.Runbook
+		spec = j.Run.PlanSpec
 	default:
 		return nil, nil //nolint:nilnil // such a job has none
 	}
+	known := runbooks.Shelf{}
+	for _, doc := range spec.Called {
+		rb, err := a.parse(doc, known)
+		if err != nil {
+			return nil, err
+		}
+		known.Put(rb)
+	}
+	return a.parse(spec.Runbook, known)
+}
+
+// parse reads a runbook that may call the known ones, which it pins by their digests.
+func (a *Agent) parse(doc job.Document, known runbooks.Shelf) (*runbooks.Runbook, error) {
 	if err := doc.Verify(); err != nil {
 		return nil, err
 	}
-	rb, err := runbooks.Parse(doc.Name, doc.Body, runbooks.ParseOptions{Decoders: decoders(a.Actions), Probes: diagnostics.SpecsOf(a.Probes)})
+	rb, err := runbooks.Parse(doc.Name, doc.Body, runbooks.ParseOptions{
+		Decoders: decoders(a.Actions), Probes: diagnostics.SpecsOf(a.Probes), Called: known.Find,
+	})
 	if err != nil {
 		return nil, fault.Wrap(fault.Invalid, err, "read runbook %s", doc.Name)
 	}

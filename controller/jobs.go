@@ -68,7 +68,7 @@ func (t *turn) planSpec(run *incident.Run) (job.PlanSpec, error) {
 	if !ok {
 		return job.PlanSpec{}, fault.New(fault.NotFound, "runbook %s is not in the catalogue", run.Runbook)
 	}
-	spec := job.PlanSpec{Runbook: doc, Inputs: run.Inputs}
+	spec := job.PlanSpec{Runbook: doc, Called: t.world.Catalogue.CalledDocuments(run.Runbook), Inputs: run.Inputs}
 	if h := run.Hypothesis; h != nil {
 		spec.Hypothesis = &job.HypothesisRef{Cause: h.Cause, Entity: h.Entity, Object: h.Object, Band: h.Band, Evidence: h.Evidence}
 	}

@@ -23,25 +23,62 @@ import (
 // see them. The error names every input at fault, each a fault of kind Invalid
 // with its field.
 func BindInputs(rb *Runbook, given map[string]string, vars map[string]any) (values map[string]any, shown map[string]string, err error) {
-	values, shown = map[string]any{}, map[string]string{}
-	b := binder{given: given, vars: map[string]any{}, language: new(expr.Language)}
-	maps.Copy(b.vars, vars)
-	b.vars[VarInputs] = values
+	values, bound := bindAll(rb, given, vars)
+	shown = map[string]string{}
 	errs := refuseUnknown(rb, given)
-	for i, in := range rb.Inputs {
-		value, err := b.value(rb.Inputs[:i], in)
-		if err != nil {
-			// Later inputs may read this one; they then say that it is not known.
-			values[in.Name] = expr.Unknown{Why: "input " + in.Name + " has no value"}
-			errs = append(errs, fault.New(fault.Invalid, "input %s %v", in.Name, err).WithField("inputs."+in.Name))
+	for _, in := range bound {
+		if in.Problem != "" {
+			errs = append(errs, fault.New(fault.Invalid, "input %s %s", in.Name, in.Problem).WithField("inputs."+in.Name))
 			continue
 		}
-		values[in.Name], shown[in.Name] = value, showValue(value)
+		shown[in.Name] = in.Value
 	}
 	if len(errs) > 0 {
 		return nil, nil, errors.Join(errs...)
 	}
 	return values, shown, nil
+}
+
+// BoundInput is an input with the value that it has, for forms.
+type BoundInput struct {
+	Input          // with the choices that an expression gives filled in
+	Value   string // what a person gave, or what it has when nobody gives it; "" with a problem
+	Problem string // why it has no value, behind its name: "is missing"
+}
+
+// PreviewInputs says of every input which value it would have, and of those
+// without one why, as BindInputs would refuse it. The error names what is given
+// and is no input, of kind Invalid; the inputs are there all the same.
+func PreviewInputs(rb *Runbook, given map[string]string, vars map[string]any) ([]BoundInput, error) {
+	_, bound := bindAll(rb, given, vars)
+	return bound, errors.Join(refuseUnknown(rb, given)...)
+}
+
+func bindAll(rb *Runbook, given map[string]string, vars map[string]any) (map[string]any, []BoundInput) {
+	values, bound := map[string]any{}, make([]BoundInput, 0, len(rb.Inputs))
+	b := binder{given: given, vars: map[string]any{}, language: new(expr.Language)}
+	maps.Copy(b.vars, vars)
+	b.vars[VarInputs] = values
+	for i, in := range rb.Inputs {
+		earlier := rb.Inputs[:i]
+		var err error
+		if in.ChoicesFrom != "" {
+			in.Choices, err = b.choices(earlier, in)
+		}
+		var value any
+		if err == nil {
+			value, err = b.value(earlier, in)
+		}
+		if err != nil {
+			// Later inputs may read this one; they then say that it is not known.
+			values[in.Name] = expr.Unknown{Why: "input " + in.Name + " has no value"}
+			bound = append(bound, BoundInput{Input: in, Problem: err.Error()})
+			continue
+		}
+		values[in.Name] = value
+		bound = append(bound, BoundInput{Input: in, Value: showValue(value)})
+	}
+	return values, bound
 }
 
 // FromVars are the vars of BindInputs. hypothesis is nil when a person asks for
@@ -103,28 +140,62 @@ func (b binder) value(earlier []Input, in Input) (any, error) {
 	return checked(in, in.Default)
 }
 
+// checked reads a value and holds it to the bounds of its input.
 func checked(in Input, text string) (any, error) {
 	v, err := parseValue(in.Type, text)
-	if err == nil {
-		err = checkMax(in, v)
+	for _, check := range []func(Input, any) error{checkMax, checkPattern, checkChoice} {
+		if err == nil {
+			err = check(in, v)
+		}
 	}
-	return v, err
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+// choices evaluates what gives the only values, each read as the input's type.
+func (b binder) choices(earlier []Input, in Input) ([]string, error) {
+	v, err := b.eval(earlier, in.ChoicesFrom, expr.List)
+	if err != nil {
+		return nil, fmt.Errorf("has choices that cannot be told from %s: %w", in.ChoicesFrom, err)
+	}
+	list, ok := v.([]any)
+	if !ok {
+		return nil, fmt.Errorf("has choices that are no list: %s", in.ChoicesFrom)
+	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("has nothing to choose from: %s is empty for this host", in.ChoicesFrom) //nolint:revive // it follows "input unit"
+	}
+	choices := make([]string, 0, len(list))
+	for _, item := range list {
+		value, err := parseValue(in.Type, textOf(item))
+		if err != nil {
+			return nil, fmt.Errorf("has a choice in %s that %w", in.ChoicesFrom, err)
+		}
+		choices = append(choices, showValue(value))
+	}
+	return choices, nil
 }
 
 func (b binder) derived(earlier []Input, in Input) (any, error) {
-	env, err := newEnv(b.language, ScopeFrom, readable{inputs: earlier})
-	if err != nil {
-		return nil, err
-	}
-	program, err := env.Compile(in.From, in.Type.exprType())
-	if err != nil {
-		return nil, err
-	}
-	v, err := program.Eval(context.Background(), b.vars) // pure, and bounded by the cost limit
+	v, err := b.eval(earlier, in.From, in.Type.exprType())
 	if err != nil {
 		return nil, fmt.Errorf("cannot be told from %s: %w", in.From, err) //nolint:revive // it follows "input unit"
 	}
 	return v, nil
+}
+
+func (b binder) eval(earlier []Input, text string, t expr.Type) (any, error) {
+	env, err := newEnv(b.language, ScopeFrom, readable{inputs: earlier})
+	if err != nil {
+		return nil, err
+	}
+	program, err := env.Compile(text, t)
+	if err != nil {
+		return nil, err
+	}
+	return program.Eval(context.Background(), b.vars) // pure, and bounded by the cost limit
 }
 
 // textOf writes a value of an expression as a person would, so that there is

@@ -39,11 +39,28 @@ func LoadCatalogue(fsys fs.FS, o ParseOptions) (*Catalogue, error) {
 	if err != nil {
 		return nil, err
 	}
-	books, errs := loadFiles(fsys, files, o)
-	for i, rb := range books {
-		if rb != nil {
-			errs[i] = c.add(rb)
+	if o.Language == nil {
+		o.Language = new(expr.Language)
+	}
+	loaded := make([]loadedFile, len(files))
+	known := map[string]*Runbook{}
+	for waiting := everyIndex(files); len(waiting) > 0; {
+		loadFiles(fsys, files, loaded, waiting, known, o)
+		for _, i := range waiting {
+			if rb := loaded[i].rb; rb != nil {
+				known[rb.Name] = rb
+			}
 		}
+		// Those that call one which has been read by now are read again.
+		waiting = slices.DeleteFunc(everyIndex(files), func(i int) bool { return known[loaded[i].missing] == nil })
+	}
+	var errs []error
+	for _, f := range loaded {
+		if f.err != nil {
+			errs = append(errs, f.err)
+			continue
+		}
+		errs = append(errs, c.add(f.rb))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
@@ -52,28 +69,54 @@ func LoadCatalogue(fsys fs.FS, o ParseOptions) (*Catalogue, error) {
 	return c, nil
 }
 
-// loadFiles returns the runbook or the error of each file, in the order of the
-// files.
-func loadFiles(fsys fs.FS, files []string, o ParseOptions) ([]*Runbook, []error) {
-	if o.Language == nil {
-		o.Language = new(expr.Language)
+// loadedFile is what became of one file.
+type loadedFile struct {
+	rb      *Runbook
+	err     error
+	missing string // a runbook that it calls, and that is not known; "" when there is none
+}
+
+func everyIndex(files []string) []int {
+	all := make([]int, len(files))
+	for i := range files {
+		all[i] = i
 	}
-	books, errs := make([]*Runbook, len(files)), make([]error, len(files))
+	return all
+}
+
+// loadFiles reads the files of the indices into the list.
+func loadFiles(fsys fs.FS, files []string, into []loadedFile, indices []int, known map[string]*Runbook, o ParseOptions) {
 	next := make(chan int)
 	var workers sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() {
 			for i := range next {
-				books[i], errs[i] = loadFile(fsys, files[i], o)
+				into[i] = loadOne(fsys, files[i], known, o)
 			}
 		})
 	}
-	for i := range files {
+	for _, i := range indices {
 		next <- i
 	}
 	close(next)
 	workers.Wait()
-	return books, errs
+}
+
+func loadOne(fsys fs.FS, file string, known map[string]*Runbook, o ParseOptions) loadedFile {
+	var one loadedFile
+	inner := o
+	inner.Called = func(name string) (*Runbook, bool) {
+		rb, ok := known[name]
+		if !ok {
+			rb, ok = o.called(name)
+		}
+		if !ok {
+			one.missing = name
+		}
+		return rb, ok
+	}
+	one.rb, one.err = loadFile(fsys, file, inner)
+	return one
 }
 
 // NewCatalogue returns the catalogue of the runbooks, which may come from

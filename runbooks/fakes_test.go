@@ -11,8 +11,29 @@ import (
 // testOptions are small actions and probes that behave as the real ones do
 // towards the loader.
 func testOptions() ParseOptions {
-	return ParseOptions{Decoders: []Decoder{runDecoder{}, unitDecoder{}, cleanupDecoder{}}, Probes: testProbes{}, Forbidden: map[string][]string{"disk-full-logs": {"unit.stopped", "run.rm"}}}
+	o := ParseOptions{
+		Decoders: []Decoder{runDecoder{}, unitDecoder{}, cleanupDecoder{}}, Probes: testProbes{},
+		Forbidden: map[string][]string{"disk-full-logs": {"unit.stopped", "run.rm"}},
+	}
+	o.Called = func(name string) (*Runbook, bool) {
+		rb, err := Parse("restart-web.yaml", []byte(restartWeb), ParseOptions{Decoders: o.Decoders, Probes: o.Probes})
+		return rb, err == nil && name == rb.Name
+	}
+	return o
 }
+
+// restartWeb is a runbook that others call.
+const restartWeb = `apiVersion: secondline/v1
+kind: Runbook
+metadata: {name: restart-web, title: Restart the web server}
+spec:
+  inputs:
+    unit: {type: unit}
+    limit: {type: percent, default: 85, max: 99}
+    start: {type: argv, from: 'entity.processes[0].start'}
+  steps:
+    - {id: restart, unit: {name: "${inputs.unit}", state: restarted}, preserve: none, undo: none}
+`
 
 type runDecoder struct{}
 

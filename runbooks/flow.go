@@ -17,11 +17,12 @@ const (
 type Block struct {
 	ID   string // of the step or of the block; unique in the runbook
 	Line int
-	Step int // index in Runbook.Steps; -1 for a block
+	Step int // index in Runbook.Steps of the runbook that the block stands in; -1 for a block
 
 	Choose   []Branch // the first branch whose condition holds
 	Parallel []Branch // all of them at the same time
 	Foreach  *Foreach
+	Call     *Call
 }
 
 // Branch is one of several ways.

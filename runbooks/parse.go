@@ -31,6 +31,8 @@ const (
 type ParseOptions struct {
 	Decoders []Decoder
 	Probes   ProbeSpecs
+	// Called finds a runbook that another calls; nil when there are none.
+	Called func(name string) (*Runbook, bool)
 	// Forbidden are the deeds that no cure of a cause may do, by the cause's id; see Decoded.Deed.
 	Forbidden map[string][]string
 	Language  *expr.Language // shared when many runbooks are parsed; nil for one of its own
@@ -342,6 +344,11 @@ func (p *parser) autonomy(n *yamlx.Node) {
 		return
 	}
 	p.rb.Autonomy = Level(text)
+	for _, called := range p.rb.Called() {
+		if p.rb.Autonomy.above(called.Autonomy) {
+			p.fail(n, RulePerson, "autonomy is %s, but runbook %s, which it calls, goes by itself at most to %s", p.rb.Autonomy, called.Name, called.Autonomy)
+		}
+	}
 	for _, s := range p.rb.Steps {
 		if s.Effect == Irreversible && p.rb.Autonomy == Auto {
 			p.fail(n, RulePerson, "autonomy is auto, but step %q is irreversible and always needs a person; write approve", s.ID)

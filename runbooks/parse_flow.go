@@ -37,7 +37,7 @@ func (p *parser) blocks(list []*yamlx.Node, n *yamlx.Node) []Block {
 }
 
 // blockWords are the keys that make a block of what is else a step.
-func blockWords() []string { return []string{"choose", "foreach", "parallel"} }
+func blockWords() []string { return []string{"choose", "foreach", "parallel", "runbook"} }
 
 func (p *parser) block(n *yamlx.Node) (Block, bool) {
 	for _, key := range n.Keys() {
@@ -76,6 +76,7 @@ func (p *parser) flowBlock(n *yamlx.Node, word string) (Block, bool) {
 		Choose   []*yamlx.Node `yaml:"choose"`
 		Parallel []*yamlx.Node `yaml:"parallel"`
 		Foreach  *yamlx.Node   `yaml:"foreach"`
+		Runbook  *yamlx.Node   `yaml:"runbook"`
 		Steps    []*yamlx.Node `yaml:"steps"`
 	}
 	if !p.decode(n, &raw, words{later: []string{"join", "if"}}) {
@@ -103,6 +104,8 @@ func (p *parser) flowBlock(n *yamlx.Node, word string) (Block, bool) {
 		b.Parallel = p.branches(raw.Parallel, at(n, word), false)
 	case "foreach":
 		b.Foreach = p.foreach(raw.Foreach, raw.Steps, n)
+	case "runbook":
+		b.Call = p.call(raw.Runbook)
 	}
 	p.nesting--
 	return b, len(p.errs) == before

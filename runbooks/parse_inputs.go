@@ -12,6 +12,8 @@ type rawInput struct {
 	From        *yamlx.Node `yaml:"from"`
 	Default     *yamlx.Node `yaml:"default"`
 	Max         *yamlx.Node `yaml:"max"`
+	Pattern     *yamlx.Node `yaml:"pattern"`
+	Choices     *yamlx.Node `yaml:"choices"`
 	Description string      `yaml:"description"`
 }
 
@@ -38,7 +40,7 @@ func (p *parser) inputs(n *yamlx.Node) {
 
 func (p *parser) input(name string, n *yamlx.Node) {
 	var raw rawInput
-	if !p.decode(n, &raw, words{later: []string{"secret", "values", "pattern", "min"}}) {
+	if !p.decode(n, &raw, words{later: []string{"secret", "values", "min"}}) {
 		return
 	}
 	types := InputTypes()
@@ -58,7 +60,8 @@ func (p *parser) input(name string, n *yamlx.Node) {
 	if in.Type.List() && raw.From == nil {
 		p.fail(n, RuleInputs, "input %q of type %s needs from: only the inventory gives it", name, in.Type)
 	}
-	p.inputDefaults(&in, raw)
+	p.inputBounds(&in, raw)
+	p.inputDefault(&in, raw)
 	if raw.From != nil {
 		in.From, _ = raw.From.Scalar()
 		p.compile(raw.From, ScopeFrom, in.Type.exprType())
@@ -67,8 +70,9 @@ func (p *parser) input(name string, n *yamlx.Node) {
 	clear(p.envs) // they know the inputs so far
 }
 
-// inputDefaults checks max and default against the type and each other.
-func (p *parser) inputDefaults(in *Input, raw rawInput) {
+// inputBounds reads what narrows the values of the type. A bound with a mistake
+// is left out, so that what stands beside it is still checked.
+func (p *parser) inputBounds(in *Input, raw rawInput) {
 	if raw.Max != nil {
 		in.Max, _ = raw.Max.Scalar()
 		limit, err := parseValue(in.Type, in.Max)
@@ -80,15 +84,56 @@ func (p *parser) inputDefaults(in *Input, raw rawInput) {
 			in.Max = ""
 		}
 	}
+	if raw.Pattern != nil {
+		in.Pattern, _ = raw.Pattern.Scalar()
+		if err := checkInputPattern(*in); err != nil {
+			p.fail(raw.Pattern, RuleInputs, "pattern of input %q %v", in.Name, err)
+			in.Pattern = ""
+		}
+	}
+	if raw.Choices != nil {
+		p.inputChoices(in, raw.Choices)
+	}
+}
+
+// inputChoices reads a list of values, or the expression that gives it.
+func (p *parser) inputChoices(in *Input, n *yamlx.Node) {
+	if in.Type.List() || in.Type == InputBool {
+		p.fail(n, RuleInputs, "input %q is of type %s, which has no choices", in.Name, in.Type)
+		return
+	}
+	if n.Kind() != yamlx.List {
+		in.ChoicesFrom, _ = n.Scalar()
+		p.compile(n, ScopeFrom, expr.List)
+		return
+	}
+	if items := n.Items(); len(items) == 0 || len(items) > maxEntries {
+		p.fail(n, RuleInputs, "choices of input %q are 1 to %d values, or the expression that gives them", in.Name, maxEntries)
+	}
+	var choices []string // the values so far do not bound those behind them
+	for _, item := range n.Items() {
+		text, _ := item.Scalar()
+		value, err := checked(*in, text)
+		switch {
+		case err != nil:
+			p.fail(item, RuleInputs, "choice of input %q %v", in.Name, err)
+		case slices.Contains(choices, showValue(value)):
+			p.fail(item, RuleInputs, "choice of input %q is there twice: %s", in.Name, showValue(value))
+		default:
+			choices = append(choices, showValue(value))
+		}
+	}
+	in.Choices = choices
+}
+
+// inputDefault checks the default against the type and its bounds. What an
+// expression gives is known only where the input is bound.
+func (p *parser) inputDefault(in *Input, raw rawInput) {
 	if raw.Default == nil || in.Type.List() {
 		return
 	}
 	in.Default, _ = raw.Default.Scalar()
-	value, err := parseValue(in.Type, in.Default)
-	if err == nil {
-		err = checkMax(*in, value)
-	}
-	if err != nil {
+	if _, err := checked(*in, in.Default); err != nil {
 		p.fail(raw.Default, RuleInputs, "default of input %q %v", in.Name, err)
 	}
 }

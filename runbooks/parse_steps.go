@@ -26,7 +26,7 @@ type rawStep struct {
 
 // laterStepWords are of the language, but not of this version.
 func laterStepWords() []string {
-	return []string{"may_cut_access", "at_once", "deadman", "waves", "join", "cron", "approve", "runbook"}
+	return []string{"may_cut_access", "at_once", "deadman", "waves", "join", "approve"}
 }
 
 // EvidenceNames lists what a step can save before it destroys it.
@@ -139,18 +139,21 @@ func (p *parser) action(s *Step, n *yamlx.Node, names []string) (Decoded, bool) 
 		return Decoded{}, false
 	}
 	s.With = d.With
-	return d, p.allowed(part, s.Action, d.Deed) && safe
+	return d, p.deed(part, strings.TrimSuffix(s.Action+"."+d.Deed, ".")) && safe
+}
+
+// deed notes what a step does, or its undo.
+func (p *parser) deed(n *yamlx.Node, deed string) bool {
+	p.rb.Deeds = append(p.rb.Deeds, deed)
+	return p.allowed(n, deed)
 }
 
 // allowed checks a deed against what the causes forbid that the runbook cures.
-func (p *parser) allowed(n *yamlx.Node, action, deed string) bool {
-	name := action
-	if deed != "" {
-		name += "." + deed
-	}
+func (p *parser) allowed(n *yamlx.Node, deed string) bool {
+	action, _, _ := strings.Cut(deed, ".")
 	for _, cause := range p.rb.Cures {
 		for _, forbidden := range p.o.Forbidden[cause] {
-			if forbidden == name || forbidden == action {
+			if forbidden == deed || forbidden == action {
 				p.fail(n, RuleForbidden, "%s is forbidden for the cause %s, which this runbook cures", forbidden, cause)
 				return false
 			}
@@ -361,7 +364,7 @@ func (p *parser) undo(s *Step, step, n *yamlx.Node, d Decoded) {
 	}
 	p.noShell(raw.Run, true)
 	if program, ok := raw.Run.Items()[0].Scalar(); ok {
-		p.allowed(raw.Run, actionRun, path.Base(program))
+		p.deed(raw.Run, actionRun+"."+path.Base(program))
 	}
 	for _, item := range raw.Run.Items() {
 		if text, ok := p.template(item); ok {

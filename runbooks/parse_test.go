@@ -86,6 +86,7 @@ func TestParseWhole(t *testing.T) {
 		Flow:     []Block{{ID: "rotate", Line: 17}, {ID: "start", Line: 26, Step: 1}, {ID: "look", Line: 29, Step: 2}},
 		Autonomy: Auto, Escalate: Escalate{To: "web", Collect: []string{"journal"}, Say: "it did not help"},
 		Digest: got.Digest, Source: []byte(whole), File: "free.yaml",
+		Deeds: []string{"run.logrotate", "run.logger", "unit.started", "run.uptime"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

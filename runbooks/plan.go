@@ -2,6 +2,7 @@ package runbooks
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"github.com/secondline-ops/secondline/internal/expr"
@@ -28,6 +29,12 @@ const (
 	Approve Level = "approve"
 	Auto    Level = "auto"
 )
+
+// above reports whether l lets a runbook do more by itself than other.
+func (l Level) above(other Level) bool {
+	levels := []Level{Observe, Suggest, Approve, Auto}
+	return slices.Index(levels, l) > slices.Index(levels, other)
+}
 
 // Plan is a runbook bound to inputs, a target and readings: exactly what would
 // change where. Its Digest covers the runbook's file, the inputs, the target,

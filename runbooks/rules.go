@@ -99,6 +99,7 @@ target only: what a hypothesis says comes in through a typed input.`
 	case RuleInputs:
 		text = `Inputs are typed, and their values checked before anything runs.
 Each has a type and either from (an expression over hypothesis, entity and target), a default, or a person who gives it.
+max bounds numbers, pattern (RE2, the whole value) bounds texts, choices (a list, or an expression that gives one) are the only values.
 Lists (argv, patterns) come only from the inventory: the value must be, whole, a list that the entity declares.`
 	}
 	return text, text != ""

@@ -43,6 +43,7 @@ type Runbook struct {
 	Digest      string // "sha256:" + hex of Source
 	Source      []byte
 	File        string
+	Deeds       []string // of its steps and their undos, as causes forbid them: "unit.restarted"
 }
 
 // InputType is what an input may hold.
@@ -69,6 +70,9 @@ type Input struct {
 	From        string // expression over hypothesis, entity and target; "" when only people give it
 	Default     string
 	Max         string
+	Pattern     string   // RE2 that the whole of a text, a path or a unit matches; "" takes all
+	Choices     []string // the only values; none takes all
+	ChoicesFrom string   // expression over the inputs before it, hypothesis, entity and target that gives the only values
 	Description string
 	Required    bool
 }

@@ -22,7 +22,7 @@ func Schema(o ParseOptions) *Form {
 		Need("spec", specForm(o.Probes)),
 	)
 	f.Dialect, f.Title = "https://json-schema.org/draft/2020-12/schema", "Runbook of Secondline"
-	f.Defs = map[string]*Form{"steps": stepsForm(), "step": stepForm(o.Decoders), "choose": chooseForm(), "parallel": parallelForm(), "foreach": foreachForm()}
+	f.Defs = map[string]*Form{"steps": stepsForm(), "step": stepForm(o.Decoders), "choose": chooseForm(), "parallel": parallelForm(), "foreach": foreachForm(), "runbook": callForm()}
 	return f
 }
 
@@ -66,6 +66,8 @@ func inputForm() *Form {
 		May("from", ExpressionForm("expression over the inputs before it, hypothesis, entity and target")),
 		May("default", TextForm("the value when nobody gives one; not beside from")),
 		May("max", TextForm("the most, of percent, int, bytes and duration")),
+		May("pattern", TextForm("regular expression (RE2) that the whole of a string, path or unit matches")),
+		May("choices", EitherForm("the only values", ListForm("", TextForm(""), 1, maxEntries), ExpressionForm("expression that gives them"))),
 		May("description", TextForm("for the people who give it")),
 	)
 }
@@ -105,7 +107,7 @@ func idForm() FormField {
 
 func stepsForm() *Form {
 	return ListForm("what is done, in order", EitherForm("a step with one action, or a block",
-		refForm("step"), refForm("choose"), refForm("foreach"), refForm("parallel")), 1, MaxSteps)
+		refForm("step"), refForm("choose"), refForm("foreach"), refForm("parallel"), refForm("runbook")), 1, MaxSteps)
 }
 
 func chooseForm() *Form {
@@ -131,6 +133,15 @@ func foreachForm() *Form {
 			May("at_once", WholeForm("how many at the same time: 1 unless said", 1, MaxAtOnce)),
 		)),
 		Need("steps", refForm("steps")))
+}
+
+func callForm() *Form {
+	return MappingForm("what another runbook does, with inputs of its own", idForm(),
+		Need("runbook", MappingForm("",
+			Need("name", patternForm("of the runbook", slugPattern)),
+			Need("digest", patternForm("of its file, as it was reviewed; lint says what it is", `^sha256:[0-9a-f]{64}$`)),
+			May("with", EntriesForm("its inputs, with ${...} over what templates read", namePattern, TextForm(""))),
+		)))
 }
 
 // stepForm is a step with exactly one action, or word of the language.

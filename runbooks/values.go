@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"path"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -231,4 +233,55 @@ func checkMax(in Input, v any) error {
 		return fmt.Errorf("is %s, above its max of %s", showValue(v), in.Max)
 	}
 	return nil
+}
+
+// maxPatternBytes keeps a pattern one that people can read.
+const maxPatternBytes = 500
+
+// checkInputPattern refuses a pattern that is none, or of a type that is no text.
+func checkInputPattern(in Input) error {
+	switch in.Type {
+	case InputString, InputPath, InputUnit:
+	case InputPercent, InputInt, InputBool, InputDuration, InputBytes, InputArgv, InputPatterns:
+		return fmt.Errorf("is of type %s, which has no pattern", in.Type)
+	}
+	if in.Pattern == "" || len(in.Pattern) > maxPatternBytes {
+		return fmt.Errorf("is no regular expression of 1 to %d bytes", maxPatternBytes)
+	}
+	if _, err := wholePattern(in.Pattern); err != nil {
+		return fmt.Errorf("is no regular expression (RE2): %w", err)
+	}
+	return nil
+}
+
+// wholePattern matches from the first byte to the last: a pattern that matched
+// a part would let anything stand around it.
+func wholePattern(pattern string) (*regexp.Regexp, error) {
+	if _, err := regexp.Compile(pattern); err != nil { // alone, so that it cannot close the group around it
+		return nil, err
+	}
+	return regexp.Compile(`\A(?:` + pattern + `)\z`)
+}
+
+// checkPattern refuses a text that its input's pattern does not match.
+func checkPattern(in Input, v any) error {
+	if in.Pattern == "" {
+		return nil
+	}
+	pattern, err := wholePattern(in.Pattern)
+	if err != nil {
+		return fmt.Errorf("has a pattern that is none: %w", err)
+	}
+	if !pattern.MatchString(showValue(v)) {
+		return fmt.Errorf("is %q, which does not match %s", showValue(v), in.Pattern)
+	}
+	return nil
+}
+
+// checkChoice refuses a value that is none of the input's choices.
+func checkChoice(in Input, v any) error {
+	if len(in.Choices) == 0 || slices.Contains(in.Choices, showValue(v)) {
+		return nil
+	}
+	return fmt.Errorf("is %q; one of: %s", showValue(v), strings.Join(in.Choices, ", "))
 }

@@ -24,7 +24,14 @@ func (s Step) WorstCase() time.Duration {
 // elements that it may have. The loader refuses a runbook whose worst case is
 // longer than its deadline.
 func (rb *Runbook) WorstCase() time.Duration {
-	return saturate(rb.longest(rb.Flow)) + saturate(rb.undoing(rb.Flow)) + saturate(rb.longest(rb.OnFailure)) + saturate(rb.longest(rb.Always))
+	return saturate(saturate(rb.longest(rb.Flow)) + saturate(rb.undoing(rb.Flow)) + rb.following())
+}
+
+// following is how long on_failure and always take, with those of what is called.
+func (rb *Runbook) following() time.Duration {
+	total := saturate(rb.longest(rb.OnFailure)) + saturate(rb.longest(rb.Always))
+	eachCall(rb.Flow, func(c *Call) { total = saturate(total + c.Runbook.following()) })
+	return total
 }
 
 // muchTooLong keeps sums and products of times that are far above any deadline
@@ -45,6 +52,8 @@ func (rb *Runbook) longestOf(b Block) time.Duration {
 	switch {
 	case b.Step >= 0:
 		return rb.Steps[b.Step].WorstCase()
+	case b.Call != nil:
+		return b.Call.Runbook.longest(b.Call.Runbook.Flow)
 	case b.Foreach != nil:
 		rounds := (b.Foreach.Max + b.Foreach.AtOnce - 1) / b.Foreach.AtOnce
 		return saturate(time.Duration(rounds) * min(rb.longest(b.Foreach.Blocks), muchTooLong/time.Duration(rounds)))
@@ -64,6 +73,8 @@ func (rb *Runbook) undoing(blocks []Block) time.Duration {
 		switch {
 		case b.Step >= 0 && rb.Steps[b.Step].Undoes():
 			total = saturate(total + rb.Steps[b.Step].Timeout)
+		case b.Call != nil:
+			total = saturate(total + b.Call.Runbook.undoing(b.Call.Runbook.Flow))
 		case b.Foreach != nil:
 			total = saturate(total + time.Duration(b.Foreach.Max)*min(rb.undoing(b.Foreach.Blocks), muchTooLong/time.Duration(b.Foreach.Max)))
 		}

@@ -72,6 +72,7 @@ type MeasureSpec struct {
 // PlanSpec asks what a runbook would change.
 type PlanSpec struct {
 	Runbook    Document          `json:"runbook"`
+	Called     []Document        `json:"called,omitempty"` // runbooks that it calls, none before those that it calls itself
 	Inputs     map[string]string `json:"inputs"` // given by a person; the rest comes from the hypothesis
 	Hypothesis *HypothesisRef    `json:"hypothesis,omitempty"`
 }

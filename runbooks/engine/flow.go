@@ -152,11 +152,70 @@ func (c *choice) decide(ctx context.Context) (decidedRecord, ending) {
 	return decidedRecord{}, goOn
 }
 
+// called is a runbook that is called, with its steps.
+type called struct {
+	at   place
+	main sequence
+}
+
+// following is what a called runbook has in on_failure or always. It follows only
+// when one of its own steps had its turn.
+type following struct {
+	run    *run
+	called called
+	nodes  sequence
+}
+
+func (f following) each(do func(*stepRun)) { f.nodes.each(do) }
+
+func (f following) carry(ctx context.Context) (ending, error) {
+	begun := false
+	f.called.main.each(func(s *stepRun) { begun = begun || s.result.Status != runbooks.StepPlanned })
+	if !begun {
+		f.each(func(s *stepRun) {
+			s.enter(runbooks.StepSkipped, "runbook "+f.called.at.rb.Name+" was not begun")
+		})
+		return goOn, nil
+	}
+	return f.nodes.carry(ctx)
+}
+
+// growPhase makes the nodes of on_failure or always, with those of all that was
+// called.
+func (x *run) growPhase(ctx context.Context, of func(*runbooks.Runbook) []runbooks.Block, top place, past map[string]*history) (sequence, error) {
+	phase, err := x.grow(ctx, of(top.rb), top, past)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range x.calls {
+		nodes, err := x.grow(ctx, of(c.at.rb), c.at, past)
+		if err != nil {
+			return nil, err
+		}
+		if len(nodes) > 0 {
+			phase = append(phase, following{x, c, nodes})
+		}
+	}
+	return phase, nil
+}
+
+func (x *run) growCall(ctx context.Context, b runbooks.Block, at place, past map[string]*history) (node, error) {
+	here, err := at.called(ctx, b, x.b, x.d)
+	if err != nil {
+		return nil, fmt.Errorf("call %s: %w", at.id(b.ID), err)
+	}
+	i := len(x.calls)
+	x.calls = append(x.calls, called{at: here})
+	nodes, err := x.grow(ctx, here.rb.Flow, here, past)
+	x.calls[i].main = nodes
+	return nodes, err
+}
+
 // grow makes the nodes of blocks.
-func (x *run) grow(blocks []runbooks.Block, at place, past map[string]*history) (sequence, error) {
+func (x *run) grow(ctx context.Context, blocks []runbooks.Block, at place, past map[string]*history) (sequence, error) {
 	out := sequence{}
 	for _, b := range blocks {
-		n, err := x.growOne(b, at, past)
+		n, err := x.growOne(ctx, b, at, past)
 		if err != nil {
 			return nil, err
 		}
@@ -165,13 +224,16 @@ func (x *run) grow(blocks []runbooks.Block, at place, past map[string]*history) 
 	return out, nil
 }
 
-func (x *run) growOne(b runbooks.Block, at place, past map[string]*history) (node, error) {
+func (x *run) growOne(ctx context.Context, b runbooks.Block, at place, past map[string]*history) (node, error) {
 	switch {
+	case b.Call != nil:
+		return x.growCall(ctx, b, at, past)
 	case b.Foreach != nil:
-		return x.growForeach(b, at, past)
+		return x.growForeach(ctx, b, at, past)
 	case len(b.Choose) > 0:
-		nodes, err := x.growBranches(b.Choose, at, past)
-		c := &choice{run: x, id: b.ID + at.suffix, scope: at.scope, branches: b.Choose, planned: x.plan.Branches[b.ID+at.suffix], nodes: nodes}
+		planned := x.plan.Branches[at.id(b.ID)]
+		nodes, err := x.growBranches(ctx, b.Choose, at, past, func(i int) bool { return slices.Contains(planned, i) })
+		c := &choice{run: x, id: at.id(b.ID), scope: at.scope, branches: b.Choose, planned: planned, nodes: nodes}
 		if h := past[c.id]; h != nil {
 			c.decided = h.decided
 		}
@@ -180,11 +242,11 @@ func (x *run) growOne(b runbooks.Block, at place, past map[string]*history) (nod
 		}
 		return c, err
 	case len(b.Parallel) > 0:
-		nodes, err := x.growBranches(b.Parallel, at, past)
+		nodes, err := x.growBranches(ctx, b.Parallel, at, past, func(int) bool { return true })
 		return concurrent{nodes, len(nodes)}, err
 	}
-	step := x.b.Runbook.Steps[b.Step]
-	step.ID += at.suffix
+	step := at.rb.Steps[b.Step]
+	step.ID = at.id(step.ID)
 	return x.growStep(step, at, past[step.ID])
 }
 
@@ -203,10 +265,14 @@ func (x *run) growStep(step runbooks.Step, at place, past *history) (node, error
 	return s, nil
 }
 
-func (x *run) growBranches(branches []runbooks.Branch, at place, past map[string]*history) ([]node, error) {
+func (x *run) growBranches(ctx context.Context, branches []runbooks.Branch, at place, past map[string]*history, taken func(int) bool) ([]node, error) {
 	nodes := []node{}
-	for _, branch := range branches {
-		n, err := x.grow(branch.Blocks, at, past)
+	for i, branch := range branches {
+		here := at
+		if !taken(i) {
+			here.skipped = "the branch is not taken"
+		}
+		n, err := x.grow(ctx, branch.Blocks, here, past)
 		if err != nil {
 			return nil, err
 		}
@@ -218,11 +284,11 @@ func (x *run) growBranches(branches []runbooks.Branch, at place, past map[string
 // growForeach does what foreach of prepared does, with the elements that were
 // written down. A block whose elements nobody looked at is in a branch that is
 // not taken.
-func (x *run) growForeach(b runbooks.Block, at place, past map[string]*history) (node, error) {
+func (x *run) growForeach(ctx context.Context, b runbooks.Block, at place, past map[string]*history) (node, error) {
 	f := b.Foreach
-	texts, known := x.lists[b.ID+at.suffix]
+	texts, known := x.lists[at.id(b.ID)]
 	if !known {
-		return x.grow(f.Blocks, at, past)
+		return x.grow(ctx, f.Blocks, at, past)
 	}
 	nodes := []node{}
 	for i, text := range texts {
@@ -230,7 +296,7 @@ func (x *run) growForeach(b runbooks.Block, at place, past map[string]*history) 
 		if err != nil {
 			return nil, fmt.Errorf("element %s of %s: %w", strconv.Quote(text), b.ID, err)
 		}
-		n, err := x.grow(f.Blocks, here, past)
+		n, err := x.grow(ctx, f.Blocks, here, past)
 		if err != nil {
 			return nil, err
 		}

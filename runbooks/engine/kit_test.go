@@ -156,11 +156,13 @@ type world struct {
 	journal *memory
 	probes  probes
 	rb      *runbooks.Runbook
+	known   runbooks.Shelf // that it may call
 	deps    engine.Deps
 	events  []engine.Event
 }
 
-// newWorld parses the steps with DIR standing for the folder.
+// newWorld parses the steps with DIR standing for the folder. Behind a line
+// "=== NAME" comes a runbook that those before it call, pinned by DIGEST-NAME.
 func newWorld(t *testing.T, spec string) *world {
 	t.Helper()
 	w := &world{t: t, dir: t.TempDir(), machine: newMachine(), journal: &memory{}}
@@ -178,13 +180,29 @@ func (w *world) setProbes(p probes) { w.probes, w.deps.Probes, w.deps.Specs = p,
 
 func (w *world) parse(spec string) {
 	w.t.Helper()
-	text := "apiVersion: secondline/v1\nkind: Runbook\nmetadata: {name: test, title: A test}\nspec:\n" +
+	parts := strings.Split(spec, "\n=== ")
+	w.known = runbooks.Shelf{}
+	for _, part := range slices.Backward(parts[1:]) {
+		name, called, _ := strings.Cut(part, "\n")
+		w.known[name] = w.read(name, called)
+	}
+	w.rb = w.read("test", parts[0])
+}
+
+func (w *world) read(name, spec string) *runbooks.Runbook {
+	w.t.Helper()
+	text := "apiVersion: secondline/v1\nkind: Runbook\nmetadata: {name: " + name + ", title: A test}\nspec:\n" +
 		strings.ReplaceAll(spec, "DIR", w.dir)
-	rb, err := runbooks.Parse("test.yaml", []byte(text), runbooks.ParseOptions{Decoders: decoders(w.deps.Actions), Probes: w.probes})
+	for name, rb := range w.known {
+		text = strings.ReplaceAll(text, "DIGEST-"+name, rb.Digest)
+	}
+	rb, err := runbooks.Parse(name+".yaml", []byte(text), runbooks.ParseOptions{
+		Decoders: decoders(w.deps.Actions), Probes: w.probes, Called: w.known.Find,
+	})
 	if err != nil {
 		w.t.Fatalf("%v\n%s", err, text)
 	}
-	w.rb = rb
+	return rb
 }
 
 func decoders(all []engine.Action) []runbooks.Decoder {

@@ -27,6 +27,7 @@ func Plan(ctx context.Context, r remote.Runner, b Binding, d Deps) (runbooks.Pla
 // prepared is a plan with what is needed to carry it out.
 type prepared struct {
 	plan    runbooks.Plan
+	binding Binding
 	scope   *scope
 	changes []stepChange
 	scopes  map[string]*scope   // of the steps, by their ids in the plan
@@ -40,26 +41,32 @@ func prepare(ctx context.Context, r remote.Runner, b Binding, d Deps) (*prepared
 	if err != nil {
 		return nil, fmt.Errorf("bind runbook %s: %w", b.Runbook.Name, err)
 	}
-	s, err := newScope(readOnly{r}, b, d, values)
+	s, err := newScope(readOnly{r}, b, d, values, nil)
 	if err != nil {
 		return nil, err
 	}
 	rb := b.Runbook
-	p := &prepared{scope: s, scopes: map[string]*scope{}, lists: map[string][]string{}, branches: map[string][]int{}, plan: runbooks.Plan{
+	p := &prepared{binding: b, scope: s, scopes: map[string]*scope{}, lists: map[string][]string{}, branches: map[string][]int{}, plan: runbooks.Plan{
 		Runbook: rb.Name, Title: rb.Title, RunbookDigest: rb.Digest, Target: b.Target.ID, Inputs: shown,
-		Preconditions: []runbooks.Precondition{}, Steps: []runbooks.PlannedStep{}, Effect: runbooks.Read,
+		Preconditions: []runbooks.Precondition{}, Locks: []string{}, Steps: []runbooks.PlannedStep{}, Effect: runbooks.Read,
 		Autonomy: rb.Autonomy, WorstCase: rb.WorstCase(), MadeAt: d.Now(),
 	}}
 	if p.plan.Target == "" {
 		return nil, fault.New(fault.Denied, "runbook %s has no target", rb.Name)
 	}
-	if p.plan.Locks, err = p.locks(ctx, rb); err != nil {
+	top := place{rb: rb, scope: s}
+	if err := p.begin(ctx, top); err != nil {
 		return nil, err
 	}
-	p.require(ctx, rb.Require)
-	for _, phase := range [][]runbooks.Block{rb.Flow, rb.OnFailure, rb.Always} {
-		if err := p.blocks(ctx, phase, place{scope: s}, d); err != nil {
-			return nil, err
+	calls, err := p.blocks(ctx, rb.Flow, top, d)
+	if err != nil {
+		return nil, err
+	}
+	for _, phase := range []func(*runbooks.Runbook) []runbooks.Block{onFailureOf, alwaysOf} {
+		for _, at := range append([]place{top}, calls...) {
+			if _, err := p.blocks(ctx, phase(at.rb), at, d); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if err := p.evidenceFits(); err != nil {
@@ -85,26 +92,30 @@ func (p *prepared) evidenceFits() error {
 	return nil
 }
 
-// locks renders the lock names; "host" stands for the target itself.
-func (p *prepared) locks(ctx context.Context, rb *runbooks.Runbook) ([]string, error) {
-	locks := []string{}
-	for _, text := range rb.Locks {
-		name, err := p.scope.render(ctx, text)
+// begin plans what a runbook asks for before its steps: its locks, in whose names
+// "host" stands for the target itself, and its preconditions. Those of a runbook
+// that is called count for the whole run.
+func (p *prepared) begin(ctx context.Context, at place) error {
+	for _, text := range at.rb.Locks {
+		name, err := at.scope.render(ctx, text)
 		if err != nil {
-			return nil, fmt.Errorf("name the lock %q: %w", text, err)
+			return fmt.Errorf("name the lock %q: %w", text, err)
 		}
 		if name == "host" {
 			name = "host/" + p.plan.Target
 		}
-		locks = append(locks, name)
+		if !slices.Contains(p.plan.Locks, name) {
+			p.plan.Locks = append(p.plan.Locks, name)
+		}
 	}
-	return locks, nil
+	p.require(ctx, at.rb.Require, at.scope)
+	return nil
 }
 
 // require asks every precondition. One that is not true refuses.
-func (p *prepared) require(ctx context.Context, list []runbooks.Requirement) {
+func (p *prepared) require(ctx context.Context, list []runbooks.Requirement, s *scope) {
 	for _, r := range list {
-		got := p.scope.ask(ctx, r.That)
+		got := s.ask(ctx, r.That)
 		p.plan.Preconditions = append(p.plan.Preconditions, runbooks.Precondition{
 			That: r.That, Say: r.Say, Because: r.Because, Truth: got.Truth, Why: got.Text, Values: got.Values,
 		})
@@ -125,7 +136,7 @@ func (p *prepared) refuse(format string, args ...any) {
 }
 
 func (p *prepared) step(ctx context.Context, step runbooks.Step, here place, d Deps) error {
-	step.ID += here.suffix
+	step.ID = here.id(step.ID)
 	planned := runbooks.PlannedStep{
 		ID: step.ID, Phase: step.Phase, Each: here.each, When: here.when, Skipped: here.skipped, Action: step.Action, Effect: step.Effect, As: step.As, Preserve: append([]string{}, step.Preserve...),
 		Undo: "none", Timeout: step.Timeout, WorstCase: step.WorstCase(),

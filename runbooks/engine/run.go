@@ -53,11 +53,11 @@ func Resume(ctx context.Context, r remote.Runner, b Binding, approved Approved, 
 	if err != nil {
 		return runbooks.RunResult{}, fmt.Errorf("bind runbook %s: %w", b.Runbook.Name, err)
 	}
-	s, err := newScope(readOnly{r}, b, d, values)
+	s, err := newScope(readOnly{r}, b, d, values, nil)
 	if err != nil {
 		return runbooks.RunResult{}, err
 	}
-	x, err := newRun(r, b, d, s, known)
+	x, err := newRun(ctx, r, b, d, s, known)
 	if err != nil {
 		return runbooks.RunResult{}, err
 	}
@@ -90,7 +90,7 @@ func begin(ctx context.Context, r remote.Runner, b Binding, approved Approved, d
 		return ended(runbooks.RunCancelled, "it was stopped before it began")
 	}
 	record := planRecord{Digest: approved.Digest, StartedAt: now, Steps: p.changes, Lists: p.lists, Branches: p.branches}
-	x, err := newRun(r, b, d, p.scope, remembered{plan: &record})
+	x, err := newRun(ctx, r, b, d, p.scope, remembered{plan: &record})
 	if err != nil {
 		return ended(runbooks.RunFailed, err.Error())
 	}
@@ -118,6 +118,7 @@ type run struct {
 	leaving *leavingRecord
 
 	main, onFailure, always sequence
+	calls                   []called     // in the order of the plan
 	steps                   []*stepRun   // all of them, in the order of the plan
 	room                    *room        // for transcripts
 	begun                   atomic.Int64 // steps that have begun to act, for their order
@@ -128,7 +129,7 @@ type run struct {
 }
 
 // newRun puts every step where the journal has left it.
-func newRun(r remote.Runner, b Binding, d Deps, s *scope, known remembered) (*run, error) {
+func newRun(ctx context.Context, r remote.Runner, b Binding, d Deps, s *scope, known remembered) (*run, error) {
 	x := &run{
 		runner: r, b: b, d: d.serial(), plan: *known.plan, changes: map[string]stepChange{}, lists: known.plan.Lists, left: known.left, leaving: known.leaving,
 		worst: goOn, room: newRoom(),
@@ -138,12 +139,15 @@ func newRun(r remote.Runner, b Binding, d Deps, s *scope, known remembered) (*ru
 	}
 	x.begun.Store(int64(known.begun))
 	var err error
-	for blocks, into := range map[*[]runbooks.Block]*sequence{
-		&b.Runbook.Flow: &x.main, &b.Runbook.OnFailure: &x.onFailure, &b.Runbook.Always: &x.always,
-	} {
-		if *into, err = x.grow(*blocks, place{scope: s}, known.steps); err != nil {
-			return nil, err
-		}
+	top := place{rb: b.Runbook, scope: s}
+	if x.main, err = x.grow(ctx, b.Runbook.Flow, top, known.steps); err != nil {
+		return nil, err
+	}
+	if x.onFailure, err = x.growPhase(ctx, onFailureOf, top, known.steps); err != nil {
+		return nil, err
+	}
+	if x.always, err = x.growPhase(ctx, alwaysOf, top, known.steps); err != nil {
+		return nil, err
 	}
 	order := map[string]int{}
 	for i, c := range known.plan.Steps {

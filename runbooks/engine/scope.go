@@ -31,6 +31,7 @@ type scope struct {
 	each   []runbooks.Each // the foreach blocks around
 	envs   environments    // for them
 	shared *shared
+	found  *outputs
 }
 
 // environments are those of the scopes of one place in the flow.
@@ -42,7 +43,13 @@ type shared struct {
 	mu       sync.Mutex // guards below
 	envs     map[string]environments
 	programs map[compiled]*expr.Program
-	outputs  map[string]any // of the steps that have given some
+}
+
+// outputs are those of the steps of a runbook that have given some. It is safe
+// for concurrent use.
+type outputs struct {
+	mu     sync.Mutex // guards below
+	values map[string]any
 }
 
 // compiled is an expression in an environment.
@@ -54,7 +61,7 @@ type compiled struct {
 
 // environments returns those of a place, made once for the names of its elements.
 func (sh *shared) environments(rb *runbooks.Runbook, specs runbooks.ProbeSpecs, each []runbooks.Each) (environments, error) {
-	key := fmt.Sprint(each)
+	key := fmt.Sprint(rb.Digest, each)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if envs, ok := sh.envs[key]; ok {
@@ -92,19 +99,19 @@ func (sh *shared) compile(env *expr.Env, text string, want expr.Type) (*expr.Pro
 }
 
 // give remembers what a step has found out.
-func (sh *shared) give(outputs map[string]any) {
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	maps.Copy(sh.outputs, outputs)
+func (o *outputs) give(found map[string]any) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	maps.Copy(o.values, found)
 }
 
-// found returns the outputs of all steps, Unknown where there is none so far.
-func (sh *shared) found(fields []expr.Field) map[string]any {
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
+// all returns the outputs of all steps, Unknown where there is none so far.
+func (o *outputs) all(fields []expr.Field) map[string]any {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	out := make(map[string]any, len(fields))
 	for _, f := range fields {
-		v, ok := sh.outputs[f.Name]
+		v, ok := o.values[f.Name]
 		if !ok {
 			v = expr.Unknown{Why: f.Doc + ", which has not given it"}
 		}
@@ -113,10 +120,14 @@ func (sh *shared) found(fields []expr.Field) map[string]any {
 	return out
 }
 
-func newScope(r remote.Runner, b Binding, d Deps, inputs map[string]any) (*scope, error) {
+// newScope returns the scope of a runbook, with what its caller shares, or nil.
+func newScope(r remote.Runner, b Binding, d Deps, inputs map[string]any, with *shared) (*scope, error) {
+	if with == nil {
+		with = &shared{envs: map[string]environments{}, programs: map[compiled]*expr.Program{}}
+	}
 	s := &scope{
 		rb: b.Runbook, runner: r, probes: d.Probes, specs: d.Specs, vars: b.vars(), budgets: b.Target.Budgets,
-		shared: &shared{envs: map[string]environments{}, programs: map[compiled]*expr.Program{}, outputs: map[string]any{}},
+		shared: with, found: &outputs{values: map[string]any{}},
 	}
 	s.vars[runbooks.VarInputs] = inputs
 	var err error
@@ -185,7 +196,7 @@ func (s *scope) answer(ctx context.Context, kind runbooks.Scope, that string, va
 // into vars.
 func (s *scope) readProbes(ctx context.Context, names []string, vars map[string]any) {
 	if slices.Contains(names, runbooks.VarOutputs) {
-		vars[runbooks.VarOutputs] = s.shared.found(s.rb.OutputFields())
+		vars[runbooks.VarOutputs] = s.found.all(s.rb.OutputFields())
 	}
 	for _, use := range s.rb.Probes {
 		if !slices.Contains(names, use.Name) {

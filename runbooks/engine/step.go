@@ -180,7 +180,7 @@ func (s *stepRun) paths(env *Env) []string {
 			out = append(out, path)
 		}
 	}
-	for _, in := range s.run.b.Runbook.Inputs {
+	for _, in := range s.scope.rb.Inputs {
 		if path, ok := env.Inputs[in.Name].(string); ok && in.Type == runbooks.InputPath {
 			out = append(out, path)
 		}
@@ -409,8 +409,8 @@ func (s *stepRun) takeOutcome(r outcomeRecord) {
 	s.result.Error, s.result.Transcript = r.Error, r.Transcript
 	s.acted = s.earlier || r.Touched
 	if len(r.Outputs) > 0 {
-		s.result.Outputs = expr.Coerce(s.run.b.Runbook.OutputFields(), r.Outputs)
-		s.scope.shared.give(s.result.Outputs)
+		s.result.Outputs = expr.Coerce(s.scope.rb.OutputFields(), r.Outputs)
+		s.scope.found.give(s.result.Outputs)
 	}
 }
 

@@ -18,46 +18,97 @@ import (
 
 // place is where in the flow a step stands.
 type place struct {
-	scope   *scope
+	rb      *runbooks.Runbook
+	scope   *scope // of rb; of a runbook that is called by a step which is skipped, that of its caller
+	prefix  string // of the ids: "call/" inside a runbook that is called
 	suffix  string // of the ids: ".2" for the second element
 	each    string // in words
 	skipped string // why nothing here is done: a branch that is not taken
 	when    string // the condition that is decided on the way
 }
 
-func (p *prepared) blocks(ctx context.Context, blocks []runbooks.Block, at place, d Deps) error {
+// id is that of a step or block here.
+func (at place) id(id string) string { return at.prefix + id + at.suffix }
+
+func onFailureOf(rb *runbooks.Runbook) []runbooks.Block { return rb.OnFailure }
+func alwaysOf(rb *runbooks.Runbook) []runbooks.Block    { return rb.Always }
+
+// blocks plans blocks, and returns the runbooks that were called on the way.
+func (p *prepared) blocks(ctx context.Context, blocks []runbooks.Block, at place, d Deps) ([]place, error) {
+	var calls []place
 	for _, b := range blocks {
-		if err := p.block(ctx, b, at, d); err != nil {
-			return err
+		more, err := p.block(ctx, b, at, d)
+		if err != nil {
+			return nil, err
 		}
+		calls = append(calls, more...)
 	}
-	return nil
+	return calls, nil
 }
 
-func (p *prepared) block(ctx context.Context, b runbooks.Block, at place, d Deps) error {
+func (p *prepared) block(ctx context.Context, b runbooks.Block, at place, d Deps) ([]place, error) {
 	switch {
+	case b.Call != nil:
+		return p.call(ctx, b, at, d)
 	case b.Foreach != nil:
-		return p.foreach(ctx, b, at, d)
+		return nil, p.foreach(ctx, b, at, d)
 	case len(b.Choose) > 0:
-		return p.choose(ctx, b, at, d)
+		return nil, p.choose(ctx, b, at, d)
 	case len(b.Parallel) > 0:
 		for _, branch := range b.Parallel {
-			if err := p.blocks(ctx, branch.Blocks, at, d); err != nil {
-				return err
+			if _, err := p.blocks(ctx, branch.Blocks, at, d); err != nil {
+				return nil, err
 			}
 		}
-		return nil
+		return nil, nil
 	}
 	if len(p.changes) >= runbooks.MaxInstances {
-		return fault.New(fault.TooLarge, "the run would have more than %d steps", runbooks.MaxInstances)
+		return nil, fault.New(fault.TooLarge, "the run would have more than %d steps", runbooks.MaxInstances)
 	}
-	return p.step(ctx, p.scope.rb.Steps[b.Step], at, d)
+	return nil, p.step(ctx, at.rb.Steps[b.Step], at, d)
+}
+
+// call plans the steps of a runbook that is called.
+func (p *prepared) call(ctx context.Context, b runbooks.Block, at place, d Deps) ([]place, error) {
+	here, err := at.called(ctx, b, p.binding, d)
+	if err == nil && here.skipped == "" {
+		err = p.begin(ctx, here)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("call %s: %w", at.id(b.ID), err)
+	}
+	calls, err := p.blocks(ctx, b.Call.Runbook.Flow, here, d)
+	return append([]place{here}, calls...), err
+}
+
+// called is the place inside a runbook that is called. It has inputs, readings
+// and outputs of its own.
+func (at place) called(ctx context.Context, b runbooks.Block, binding Binding, d Deps) (place, error) {
+	here := at
+	here.rb, here.prefix, here.suffix = b.Call.Runbook, at.id(b.ID)+"/", ""
+	if here.skipped != "" {
+		return here, nil
+	}
+	binding.Runbook, binding.Given = here.rb, map[string]string{}
+	for name, template := range b.Call.With {
+		text, err := at.scope.render(ctx, template)
+		if err != nil {
+			return here, fmt.Errorf("input %s: %w", name, err)
+		}
+		binding.Given[name] = text
+	}
+	values, _, err := runbooks.BindInputs(here.rb, binding.Given, binding.vars())
+	if err != nil {
+		return here, err
+	}
+	here.scope, err = newScope(at.scope.runner, binding, d, values, at.scope.shared)
+	return here, err
 }
 
 // choose plans the branch that holds. Once a condition is left to the way, so
 // are all behind it.
 func (p *prepared) choose(ctx context.Context, b runbooks.Block, at place, d Deps) error {
-	taken, open, name := "", "", b.ID+at.suffix
+	taken, open, name := "", "", at.id(b.ID)
 	for i, branch := range b.Choose {
 		here := at
 		switch {
@@ -70,7 +121,7 @@ func (p *prepared) choose(ctx context.Context, b runbooks.Block, at place, d Dep
 		if here.skipped == "" {
 			p.branches[name] = append(p.branches[name], i)
 		}
-		if err := p.blocks(ctx, branch.Blocks, here, d); err != nil {
+		if _, err := p.blocks(ctx, branch.Blocks, here, d); err != nil {
 			return fmt.Errorf("branch %d of %s: %w", i+1, b.ID, err)
 		}
 	}
@@ -106,19 +157,20 @@ func (p *prepared) branch(ctx context.Context, branch runbooks.Branch, here *pla
 func (p *prepared) foreach(ctx context.Context, b runbooks.Block, at place, d Deps) error {
 	f := b.Foreach
 	if at.skipped != "" {
-		return p.blocks(ctx, f.Blocks, at, d)
+		_, err := p.blocks(ctx, f.Blocks, at, d)
+		return err
 	}
 	texts, err := at.scope.elements(ctx, f)
 	if err != nil {
 		return fmt.Errorf("foreach %s: %w", b.ID, err)
 	}
-	p.lists[b.ID+at.suffix] = texts
+	p.lists[at.id(b.ID)] = texts
 	for i, text := range texts {
 		here, err := at.element(f, i, text)
 		if err != nil {
 			return fmt.Errorf("foreach %s: %w", b.ID, err)
 		}
-		if err := p.blocks(ctx, f.Blocks, here, d); err != nil {
+		if _, err := p.blocks(ctx, f.Blocks, here, d); err != nil {
 			return err
 		}
 	}
