@@ -100,6 +100,11 @@ lab-down:
 lab-bench:
 	$(GO) run ./examples/lab bench $(F)
 
+## lab-cures: mend the faults that name cures, or F=, with shipped runbooks as a person would, and see that they are gone
+.PHONY: lab-cures
+lab-cures:
+	$(GO) run ./examples/lab cures $(F)
+
 ## stories: the end-to-end tests on real servers; need what lab needs
 .PHONY: stories
 stories:

@@ -140,7 +140,7 @@ func (a *Agent) do(ctx context.Context, j job.Job, rb *runbooks.Runbook, r remot
 	case j.Kind == job.Run && j.Run != nil:
 		deps := a.deps(j, jobJournal{a.Journal, j.ID})
 		deps.MaxHold = j.Run.MaxHold
-		result, err := engine.Resume(ctx, r, binding(rb, j, j.Run.PlanSpec), engine.Approved{Digest: j.Run.PlanDigest, Plan: j.Run.Plan}, deps)
+		result, err := engine.Resume(ctx, r, binding(rb, j, j.Run.PlanSpec), engine.Approved{Digest: j.Run.PlanDigest, Plan: j.Run.Plan, By: j.Run.People()}, deps)
 		if result.Status != "" {
 			report.Run = &result
 		}

@@ -37,6 +37,7 @@ const stopWithin = 20 * time.Second
 type App struct {
 	o        Options
 	settings atomic.Pointer[Settings]
+	loading  loading
 	enrolled atomic.Pointer[map[string]bool]
 	loop     *Reconciler
 	people   People
@@ -74,6 +75,7 @@ func New(ctx context.Context, o Options) (*App, error) {
 		return nil, err
 	}
 	a.settings.Store(&first)
+	a.loading.loaded(o.Now())
 	if err := a.refreshEnrolled(ctx); err != nil {
 		return nil, err
 	}
@@ -247,20 +249,6 @@ func (a *App) Stop(ctx context.Context) error {
 		errs = append(errs, a.closeListeners())
 	}
 	return errors.Join(errs...)
-}
-
-// Reload reads the owner's files again. With any mistake nothing changes.
-func (a *App) Reload(ctx context.Context) error {
-	next, err := a.o.Load()
-	if err != nil {
-		return err
-	}
-	a.settings.Store(&next)
-	a.due.ring()
-	a.warnUnheard(ctx)
-	a.arrivals.ring() // the inventory may name another agent for a host
-	a.o.Logger.InfoContext(ctx, "settings were read again", slog.Int("entities", next.Inventory.Len()))
-	return nil
 }
 
 // warnUnheard says at once what would else come out in the first bad night.

@@ -16,6 +16,7 @@ import (
 	"github.com/secondline-ops/secondline/agent/job"
 	"github.com/secondline-ops/secondline/controller/access"
 	"github.com/secondline-ops/secondline/controller/api"
+	"github.com/secondline-ops/secondline/controller/catalogue"
 	"github.com/secondline-ops/secondline/controller/incident"
 	"github.com/secondline-ops/secondline/controller/store"
 	"github.com/secondline-ops/secondline/controller/triage"
@@ -209,11 +210,29 @@ func TestReloadWithAMistakeChangesNothing(t *testing.T) {
 	if s.app.settings.Load() != before {
 		t.Error("settings changed")
 	}
+	if got := s.metric("secondline_settings_stale", ""); got != 1 {
+		t.Errorf("stale is %v", got)
+	}
+	if _, err := s.client(access.Admin).Reload(t.Context()); !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), "kind hots") {
+		t.Errorf("an admin is told %v", err)
+	}
+	if info, err := s.client(access.Viewer).Catalogue(t.Context()); err != nil || !strings.Contains(info.Problem, "kind hots") || info.Runbooks == 0 {
+		t.Errorf("%+v %v", info, err)
+	}
 	s.mu.Lock()
 	s.loadErr = nil
 	s.mu.Unlock()
 	for range 2 {
 		s.must(s.app.Reload(t.Context()))
+	}
+	if got := s.metric("secondline_settings_stale", ""); got != 0 {
+		t.Errorf("stale is %v", got)
+	}
+	s.change(func(now *Settings) { now.Pinned = &catalogue.Pin{Commit: "4f2a", By: "ada"} })
+	info, err := s.client(access.Admin).Reload(t.Context())
+	s.must(err)
+	if info.Problem != "" || info.Git == nil || info.Git.Commit != "4f2a" || info.Git.By != "ada" {
+		t.Errorf("%+v", info)
 	}
 }
 

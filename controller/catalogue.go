@@ -25,6 +25,10 @@ type CatalogueSource struct {
 	Runbooks []fs.FS
 	Probes   *diagnostics.ProbeSet
 	Decoders []runbooks.Decoder
+	// Vouch has to accept each runbook of the folders Signed, which are read
+	// besides Runbooks. nil accepts all.
+	Vouch  func(dir fs.FS, rb *runbooks.Runbook) error
+	Signed []fs.FS
 }
 
 // LoadCatalogue reads everything and reports all mistakes at once. With any
@@ -46,13 +50,20 @@ func LoadCatalogue(src CatalogueSource) (*Catalogue, error) {
 		return nil, errors.Join(append(errs, err)...)
 	}
 	var books []*runbooks.Runbook
-	for _, dir := range src.Runbooks {
-		c, err := runbooks.LoadCatalogue(dir, runbooks.ParseOptions{Decoders: src.Decoders, Probes: diagnostics.SpecsOf(src.Probes), Forbidden: all.Forbidden()})
+	o := runbooks.ParseOptions{Decoders: src.Decoders, Probes: diagnostics.SpecsOf(src.Probes), Forbidden: all.Forbidden()}
+	before := runbooks.Shelf{} // of the folders before
+	o.Called = before.Find
+	for i, dir := range slices.Concat(src.Runbooks, src.Signed) {
+		c, err := runbooks.LoadCatalogue(dir, o)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
 		books = append(books, c.All()...)
+		before.Put(c.All()...)
+		if i >= len(src.Runbooks) {
+			errs = append(errs, src.vouched(dir, c))
+		}
 	}
 	allBooks, err := runbooks.NewCatalogue(books)
 	errs = append(errs, err)
@@ -67,6 +78,18 @@ func LoadCatalogue(src CatalogueSource) (*Catalogue, error) {
 		c.docs = append(c.docs, job.Document{Name: cause.File, Digest: cause.Digest, Body: cause.Source})
 	}
 	return c, nil
+}
+
+// vouched asks for each runbook of the folder whether somebody vouches for it.
+func (src CatalogueSource) vouched(dir fs.FS, c *runbooks.Catalogue) error {
+	if src.Vouch == nil {
+		return nil
+	}
+	var errs []error
+	for _, rb := range c.All() {
+		errs = append(errs, src.Vouch(dir, rb))
+	}
+	return errors.Join(errs...)
 }
 
 // Cures reports whether the runbook exists and is for the cause.
@@ -99,5 +122,23 @@ func (c *Catalogue) RunbookDocument(name string) (job.Document, bool) {
 	if !ok {
 		return job.Document{}, false
 	}
-	return job.Document{Name: rb.File, Digest: rb.Digest, Body: rb.Source}, true
+	return documentOf(rb), true
+}
+
+// CalledDocuments returns the files of the runbooks that the one of the name
+// calls, none before those that it calls itself.
+func (c *Catalogue) CalledDocuments(name string) []job.Document {
+	rb, ok := c.Runbooks.Find(name)
+	if !ok {
+		return nil
+	}
+	var docs []job.Document
+	for _, called := range rb.Called() {
+		docs = append(docs, documentOf(called))
+	}
+	return docs
+}
+
+func documentOf(rb *runbooks.Runbook) job.Document {
+	return job.Document{Name: rb.File, Digest: rb.Digest, Body: rb.Source}
 }

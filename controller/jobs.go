@@ -53,13 +53,13 @@ func (t *turn) orderPlan(run *incident.Run) error {
 	return t.order(run.Target, planWithin, incident.Work{RunID: run.ID}, job.Job{Kind: job.Plan, Plan: &spec})
 }
 
-func (t *turn) orderRun(run *incident.Run, by string) error {
+func (t *turn) orderRun(run *incident.Run, by []string) error {
 	spec, err := t.planSpec(run)
 	if err != nil {
 		return err
 	}
 	return t.order(run.Target, run.Plan.WorstCase+runSlack, incident.Work{RunID: run.ID}, job.Job{Kind: job.Run, Run: &job.RunSpec{
-		PlanSpec: spec, PlanDigest: run.Plan.Digest, Plan: run.Plan, ApprovedBy: []string{by}, MaxHold: t.world.Policy.MaxHold,
+		PlanSpec: spec, PlanDigest: run.Plan.Digest, Plan: run.Plan, ApprovedBy: by, MaxHold: t.world.Policy.MaxHold,
 	}})
 }
 

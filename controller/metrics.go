@@ -82,6 +82,10 @@ func agentsDesc() *prometheus.Desc {
 	return prometheus.NewDesc("secondline_agents_connected", "Agents with an open stream to this controller.", nil, nil)
 }
 
+func staleDesc() *prometheus.Desc {
+	return prometheus.NewDesc("secondline_settings_stale", "1 when the files had mistakes when they were read last, so that older settings are in force.", nil, nil)
+}
+
 func pendingDesc() *prometheus.Desc {
 	return prometheus.NewDesc("secondline_bodies_pending", "Deliveries that are stored and not decided yet.", nil, nil)
 }
@@ -95,6 +99,7 @@ func (state) Describe(ch chan<- *prometheus.Desc) {
 	ch <- incidentsDesc()
 	ch <- jobsDesc()
 	ch <- agentsDesc()
+	ch <- staleDesc()
 	ch <- pendingDesc()
 	ch <- pendingAgeDesc()
 }
@@ -104,6 +109,11 @@ func (s state) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeWithin)
 	defer cancel()
 	ch <- prometheus.MustNewConstMetric(agentsDesc(), prometheus.GaugeValue, float64(len(s.a.agents.Connected())))
+	stale := 0.0
+	if s.a.loading.isStale() {
+		stale = 1
+	}
+	ch <- prometheus.MustNewConstMetric(staleDesc(), prometheus.GaugeValue, stale)
 	s.collectPending(ctx, ch)
 	counts, err := s.a.o.Store.CountIncidents(ctx)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/secondline-ops/secondline/controller/catalogue"
 	"github.com/secondline-ops/secondline/controller/intake"
 	"github.com/secondline-ops/secondline/controller/inventory"
 	"github.com/secondline-ops/secondline/controller/notify"
@@ -19,6 +20,7 @@ import (
 type Settings struct {
 	Inventory *inventory.Inventory
 	Catalogue *Catalogue
+	Pinned    *catalogue.Pin // the commit that is part of the catalogue; nil for none
 	Checks    []*diagnostics.Check
 	Policy    triage.Policy
 	Channels  []notify.Sender

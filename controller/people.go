@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/secondline-ops/secondline/controller/api"
@@ -127,14 +128,9 @@ func (p People) Note(ctx context.Context, ref, actor, text string) error {
 // StartRun asks for a runbook on a target: first its plan, then a yes to it.
 // Without an incident to belong to, the run gets one of its own.
 func (p People) StartRun(ctx context.Context, req api.RunRequest, actor string) (incidentID, runID string, err error) {
-	world := p.world()
-	rb, ok := world.Catalogue.Runbooks.Find(req.Runbook)
-	if !ok {
-		return "", "", noRunbook(req.Runbook, world.Catalogue.Runbooks)
-	}
-	host, ok := world.Inventory.Host(req.Target)
-	if !ok {
-		return "", "", fault.New(fault.NotFound, "there is no host %q in the inventory", req.Target).WithHint("secondline inventory")
+	rb, host, err := p.askedFor(req)
+	if err != nil {
+		return "", "", err
 	}
 	inputs := req.Inputs
 	if inputs == nil {
@@ -158,6 +154,35 @@ func (p People) StartRun(ctx context.Context, req api.RunRequest, actor string) 
 	return id, run.ID, p.openForRun(ctx, id, host, run, actor)
 }
 
+// PreviewRun returns the inputs of a runbook as StartRun would bind them for the
+// request: with what a host lets people choose from, with the values that need
+// not be given, and with what is wrong or missing. It is what forms are made of.
+func (p People) PreviewRun(_ context.Context, req api.RunRequest) ([]runbooks.BoundInput, error) {
+	rb, host, err := p.askedFor(req)
+	if err != nil {
+		return nil, err
+	}
+	bound, err := runbooks.PreviewInputs(rb, req.Inputs, runbooks.FromVars(nil, host, host))
+	if err != nil {
+		return nil, mistakes(rb, err, nil)
+	}
+	return bound, nil
+}
+
+// askedFor finds the runbook and the host of a request.
+func (p People) askedFor(req api.RunRequest) (*runbooks.Runbook, entity.Entity, error) {
+	world := p.world()
+	rb, ok := world.Catalogue.Runbooks.Find(req.Runbook)
+	if !ok {
+		return nil, entity.Entity{}, noRunbook(req.Runbook, world.Catalogue.Runbooks)
+	}
+	host, ok := world.Inventory.Host(req.Target)
+	if !ok {
+		return nil, entity.Entity{}, fault.New(fault.NotFound, "there is no host %q in the inventory", req.Target).WithHint("secondline inventory")
+	}
+	return rb, host, nil
+}
+
 func noRunbook(name string, catalogue *runbooks.Catalogue) error {
 	var names []string
 	for _, rb := range catalogue.All() {
@@ -173,19 +198,32 @@ func noRunbook(name string, catalogue *runbooks.Catalogue) error {
 // refuseInputs says what the agent would say of the inputs, before there is a
 // run: a person's wrong call is no failed run. Each mistake has its line.
 func refuseInputs(rb *runbooks.Runbook, given map[string]string, host entity.Entity) error {
-	_, _, err := runbooks.BindInputs(rb, given, runbooks.FromVars(nil, host, host))
-	if err == nil {
+	bound, err := runbooks.PreviewInputs(rb, given, runbooks.FromVars(nil, host, host))
+	bound = slices.DeleteFunc(bound, func(in runbooks.BoundInput) bool { return in.Problem == "" })
+	if err == nil && len(bound) == 0 {
 		return nil
 	}
-	mistakes := []error{err}
-	if list, ok := err.(interface{ Unwrap() []error }); ok {
-		mistakes = list.Unwrap()
-	}
+	return mistakes(rb, err, bound)
+}
+
+// mistakes lists in one error what is no input, and the inputs without a value,
+// each with the flag that gives it.
+func mistakes(rb *runbooks.Runbook, unknown error, missing []runbooks.BoundInput) error {
 	var text strings.Builder
-	for _, m := range mistakes {
+	list := []error{}
+	if many, ok := unknown.(interface{ Unwrap() []error }); ok {
+		list = many.Unwrap()
+	}
+	for _, m := range list {
 		text.WriteString("\n  " + m.Error())
 		if f, ok := errors.AsType[*fault.Error](m); ok && f.Hint != "" {
 			text.WriteString("; " + f.Hint)
+		}
+	}
+	for _, in := range missing {
+		fmt.Fprintf(&text, "\n  input %s %s", in.Name, in.Problem)
+		if !in.Type.List() {
+			fmt.Fprintf(&text, ": --input %s=… (%s) %s", in.Name, api.DescribeInput(in.Input).Accepts(), in.Description)
 		}
 	}
 	return fault.New(fault.Invalid, "runbook %s cannot be asked for in this way:%s", rb.Name, text.String()).
@@ -236,8 +274,16 @@ func (p People) Approve(ctx context.Context, runID, planDigest, actor, why strin
 		if run.Plan.Digest != planDigest {
 			return fault.New(fault.Conflict, "the plan has changed since it was shown").WithHint("look at it again: secondline run show %s", run.ID)
 		}
+		before := run.ApprovedBy()
+		if slices.Contains(before, actor) {
+			return fault.New(fault.Conflict, "%s has approved this plan already; it asks for %d different people, and has %d", actor, run.Plan.Approvals, len(before))
+		}
 		run.Decisions = append(run.Decisions, incident.Approval{By: actor, Approved: true, PlanDigest: planDigest, Why: why, At: t.at})
-		t.in.Note(t.at, person(actor), incident.EventApproval, "approved", actor+" approved "+run.Runbook+suffix(why),
+		text := actor + " approved " + run.Runbook
+		if n := run.Plan.Approvals; n > 1 {
+			text += fmt.Sprintf(" (%d of %d)", len(before)+1, n)
+		}
+		t.in.Note(t.at, person(actor), incident.EventApproval, "approved", text+suffix(why),
 			map[string]string{"run": run.ID, "plan": planDigest})
 		return nil
 	})

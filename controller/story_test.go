@@ -119,6 +119,27 @@ func TestApprovalOfAnotherPlanIsRefused(t *testing.T) {
 	d.idle()
 }
 
+// TestAPlanThatAsksForTwoPeopleWaitsForBoth: and the agent is told who they are.
+func TestAPlanThatAsksForTwoPeopleWaitsForBoth(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.post(body(d.alert("firing", "ProcessGone", "web1:9100")))
+	d.report(looked(d.next(job.Diagnose), "relay"))
+	report := planned(d.next(job.Plan))
+	report.Plan.Approvals = 2
+	d.report(report)
+	run := d.wantStatus(incident.AwaitingApproval, triage.WaitingForApproval).CurrentRun()
+	d.approve(run)
+	d.wantStatus(incident.AwaitingApproval, triage.WaitingForApproval)
+	d.wantKind(d.app.people.Approve(t.Context(), run.ID, run.Plan.Digest, "ada", "again"), fault.Conflict)
+	d.idle()
+	d.must(d.app.people.Approve(t.Context(), run.ID, run.Plan.Digest, "bob", ""))
+	d.settle()
+	if by := d.next(job.Run).Run.ApprovedBy; !slices.Equal(by, []string{"ada", "bob"}) {
+		t.Errorf("approved by %q", by)
+	}
+}
+
 func TestApprovalTimesOutAndIsStillWelcome(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)

@@ -16,11 +16,13 @@ import (
 // plan must stay the same while the world does.
 func DigestPlan(p Plan) string {
 	d := planDigest{sha256.New()}
-	d.strings("secondline plan v3", p.Runbook, p.RunbookDigest, p.Target, string(p.Effect), string(p.Autonomy))
+	d.strings("secondline plan v4", p.Runbook, p.RunbookDigest, p.Target, string(p.Effect), string(p.Autonomy))
 	d.number(len(p.Inputs))
 	for _, name := range slices.Sorted(maps.Keys(p.Inputs)) {
 		d.strings(name, p.Inputs[name])
 	}
+	d.number(p.Approvals)
+	d.strings(p.ApproveRole)
 	d.list(p.Locks)
 	d.number(len(p.Preconditions))
 	for _, c := range p.Preconditions {

@@ -66,6 +66,7 @@ const (
 	StepNote     = "note"     // says something to those who read the run
 	StepEscalate = "escalate" // ends the run here, for a person to go on
 	StepProbe    = "probe"    // reads a declared probe, for its outputs
+	StepApprove  = "approve"  // wants people to say yes, before the run begins
 )
 
 // Retry says how often a step is tried again that was refuted.

@@ -350,6 +350,9 @@ func (p *parser) autonomy(n *yamlx.Node) {
 		}
 	}
 	for _, s := range p.rb.Steps {
+		if s.Action == StepApprove && p.rb.Autonomy == Auto {
+			p.fail(n, RulePerson, "autonomy is auto, but step %q asks people; write approve", s.ID)
+		}
 		if s.Effect == Irreversible && p.rb.Autonomy == Auto {
 			p.fail(n, RulePerson, "autonomy is auto, but step %q is irreversible and always needs a person; write approve", s.ID)
 		}

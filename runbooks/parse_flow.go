@@ -207,7 +207,9 @@ func wordsOf[T ~string](list []T) []string {
 }
 
 // stepWords are the keys of steps that are words of the language, and no actions.
-func stepWords() []string { return []string{StepWait, StepNote, StepEscalate, StepProbe} }
+func stepWords() []string {
+	return []string{StepWait, StepNote, StepEscalate, StepProbe, StepApprove}
+}
 
 // word reads the part of a step that is a word of the language.
 func (p *parser) word(s *Step, part *yamlx.Node) (Decoded, bool) {
@@ -217,6 +219,8 @@ func (p *parser) word(s *Step, part *yamlx.Node) (Decoded, bool) {
 	case StepWait:
 		d.OwnVerify = true
 		s.Verify = p.wait(part)
+	case StepApprove:
+		d.With = p.approve(part)
 	case StepNote:
 		d.With, _ = p.template(part)
 	case StepEscalate:

@@ -26,7 +26,7 @@ type rawStep struct {
 
 // laterStepWords are of the language, but not of this version.
 func laterStepWords() []string {
-	return []string{"may_cut_access", "at_once", "deadman", "waves", "join", "approve"}
+	return []string{"may_cut_access", "at_once", "deadman", "waves", "join"}
 }
 
 // EvidenceNames lists what a step can save before it destroys it.

@@ -52,6 +52,9 @@ type Plan struct {
 	Locks         []string          `json:"locks"`
 	Effect        Effect            `json:"effect"` // the strongest of the steps
 	Autonomy      Level             `json:"autonomy"`
+	Approvals     int               `json:"approvals,omitempty"`         // how many different people have to say yes; 0 leaves it to the level
+	ApproveRole   string            `json:"approve_role,omitempty"`      // the least role of those; "" leaves it to the effect
+	ApproveWithin time.Duration     `json:"approve_within_ns,omitempty"` // 0 leaves it to the policy
 	WorstCase     time.Duration     `json:"worst_case_ns"`
 	Refused       string            `json:"refused,omitempty"` // why it must not run: a precondition is false or cannot tell
 	MadeAt        time.Time         `json:"made_at"`           // not in the digest

@@ -218,5 +218,11 @@ func Actions(decoders []Decoder) []ActionForm {
 			May("to", TextForm("whom")),
 			Need("say", TextForm("what they should know")),
 		)},
+		ActionForm{StepApprove, MappingForm("the run begins only when people have said yes to its plan",
+			Need("count", WholeForm("how many different people", 1, MaxApprovals)),
+			May("role", WordForm("the least role that each has", ApprovingRoles()...)),
+			May("within", DurationForm("after that a person is called")),
+			May("say", TextForm("what they are to look at, with ${...}")),
+		)},
 	)
 }

@@ -7,6 +7,8 @@ package job
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/secondline-ops/secondline/diagnostics"
@@ -73,7 +75,7 @@ type MeasureSpec struct {
 type PlanSpec struct {
 	Runbook    Document          `json:"runbook"`
 	Called     []Document        `json:"called,omitempty"` // runbooks that it calls, none before those that it calls itself
-	Inputs     map[string]string `json:"inputs"` // given by a person; the rest comes from the hypothesis
+	Inputs     map[string]string `json:"inputs"`           // given by a person; the rest comes from the hypothesis
 	Hypothesis *HypothesisRef    `json:"hypothesis,omitempty"`
 }
 
@@ -97,6 +99,11 @@ type RunSpec struct {
 	Signature   []byte         `json:"signature,omitempty"`   // over the runbook digest, by a key the controller does not hold; carried, not checked yet
 	Certificate []byte         `json:"certificate,omitempty"` // the limits' proof that the blast radius was reserved; carried, not checked yet
 	MaxHold     time.Duration  `json:"max_hold_ns,omitempty"` // policy verify.max_hold; 0 means no limit
+}
+
+// People are those who approved the plan.
+func (s RunSpec) People() []string {
+	return slices.DeleteFunc(slices.Clone(s.ApprovedBy), func(by string) bool { return strings.HasPrefix(by, runbooks.ByPolicy) })
 }
 
 // CheckSpec asks for a health check: probes by name, and what is expected.

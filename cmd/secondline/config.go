@@ -19,13 +19,10 @@ import (
 	"github.com/secondline-ops/secondline/controller/schedule"
 	"github.com/secondline-ops/secondline/controller/triage"
 	"github.com/secondline-ops/secondline/diagnostics"
-	"github.com/secondline-ops/secondline/diagnostics/causes"
 	"github.com/secondline-ops/secondline/internal/fault"
 	"github.com/secondline-ops/secondline/internal/redact"
 	"github.com/secondline-ops/secondline/internal/yamlx"
 	"github.com/secondline-ops/secondline/runbooks"
-	"github.com/secondline-ops/secondline/runbooks/actions"
-	"github.com/secondline-ops/secondline/runbooks/library"
 )
 
 // controllerConfig is the controller's file. Every key is also a flag and a
@@ -40,11 +37,29 @@ type controllerConfig struct {
 	Causes      []string        `yaml:"causes"`
 	Runbooks    []string        `yaml:"runbooks"`
 	Checks      []string        `yaml:"checks"`
-	Plugins     []string        `yaml:"plugins"` // bundled ones, whose probes causes, runbooks and checks may use
-	LogLevel    string          `yaml:"log_level"`
-	Retention   retentionConfig `yaml:"retention"`
-	Policy      policyConfig    `yaml:"policy"`
-	Notify      notifyConfig    `yaml:"notify"`
+	Catalogue   catalogueConfig `yaml:"catalogue"`
+	// RunbookSigners is a file of allowed signers: then folders and commits give
+	// only runbooks that one of them has signed.
+	RunbookSigners string          `yaml:"runbook_signers"`
+	Plugins        []string        `yaml:"plugins"` // bundled ones, whose probes causes, runbooks and checks may use
+	LogLevel       string          `yaml:"log_level"`
+	Retention      retentionConfig `yaml:"retention"`
+	Policy         policyConfig    `yaml:"policy"`
+	Notify         notifyConfig    `yaml:"notify"`
+}
+
+type catalogueConfig struct {
+	Git gitConfig `yaml:"git"`
+}
+
+// gitConfig is where "secondline catalogue pull" fetches causes and runbooks
+// from. The controller itself reads only what was pulled.
+type gitConfig struct {
+	URL     string        `yaml:"url"`
+	Ref     string        `yaml:"ref"`
+	Path    string        `yaml:"path"`
+	Signers string        `yaml:"signers"`
+	Timeout time.Duration `yaml:"timeout"`
 }
 
 type retentionConfig struct {
@@ -120,6 +135,8 @@ func readConfig(path string, c controllerConfig) (controllerConfig, error) {
 	}
 	rel(&c.DataDir)
 	rel(&c.Inventory)
+	rel(&c.RunbookSigners)
+	rel(&c.Catalogue.Git.Signers)
 	for _, list := range [][]string{c.Causes, c.Runbooks, c.Checks} {
 		for i := range list {
 			rel(&list[i])
@@ -146,7 +163,7 @@ func (c controllerConfig) settings(probes *diagnostics.ProbeSet) (controller.Set
 	if err := mustBeFolders(slices.Concat(c.Causes, c.Runbooks, c.Checks)); err != nil {
 		errs = append(errs, err)
 	} else {
-		s.Catalogue, err = controller.LoadCatalogue(catalogueSource(c.Causes, c.Runbooks, probes))
+		s.Pinned, s.Catalogue, err = c.catalogue(probes)
 		errs = append(errs, err)
 		s.Checks, err = loadChecks(c.Checks, probes)
 		errs = append(errs, err)
@@ -177,14 +194,6 @@ func (r retentionConfig) mistakes(root *yamlx.Node) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// catalogueSource is the shipped causes and runbooks, and those of the folders.
-func catalogueSource(causeDirs, runbookDirs []string, probes *diagnostics.ProbeSet) controller.CatalogueSource {
-	return controller.CatalogueSource{
-		Causes: append([]fs.FS{causes.FS()}, folders(causeDirs)...), Runbooks: append([]fs.FS{library.FS()}, folders(runbookDirs)...),
-		Probes: probes, Decoders: actions.Decoders(),
-	}
 }
 
 func (c controllerConfig) inventory() (*inventory.Inventory, error) {

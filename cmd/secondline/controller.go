@@ -142,6 +142,11 @@ func checkConfig(ctx context.Context, env *environment, c controllerConfig) erro
 	}
 	fmt.Fprintf(env.stdout, "configuration is good: %d entities, %d causes, %d runbooks, %d checks, %d channels\n",
 		s.Inventory.Len(), len(s.Catalogue.Causes.All()), len(s.Catalogue.Runbooks.All()), len(s.Checks), len(s.Channels))
+	if s.Pinned != nil {
+		say(env.stdout, "the pinned commit is %s, of %s", s.Pinned.Commit, s.Pinned.URL)
+	} else if c.Catalogue.Git.URL != "" {
+		fmt.Fprintln(env.stdout, "no commit of catalogue.git is pinned yet (secondline catalogue pull): nothing is taken from there")
+	}
 	if len(s.Channels) == 0 {
 		fmt.Fprintln(env.stdout, "no channel to people is configured (notify:): nobody will be called")
 	}
@@ -206,7 +211,11 @@ func newController(ctx context.Context, c controllerConfig, db store.Store, rere
 			if err != nil {
 				return controller.Settings{}, err
 			}
-			return now.settings(probes)
+			s, err := now.settings(probes)
+			if err == nil && s.Pinned == nil && now.Catalogue.Git.URL != "" {
+				logger.WarnContext(ctx, "no commit of the catalogue is pinned yet; nothing is taken from there")
+			}
+			return s, err
 		},
 		Now: time.Now, Rand: rand.Reader, Version: version, Logger: logger,
 	})

@@ -285,10 +285,16 @@ func stepColour(status string) string {
 func showPlan(w io.Writer, p paint, view api.PlanView) {
 	showPlanText(w, p, *view.Plan)
 	say(w, "  it takes at most %s; to approve it you need to be %s", view.Worst, view.Needs)
+	if n := view.Plan.Approvals; n > 1 {
+		say(w, "  it asks for %d different people; %s said yes", n, orNobody(view.ApprovedBy))
+	}
 }
 
-func showPlanText(w io.Writer, p paint, plan runbooks.Plan) {
-	for line := range strings.Lines(plan.Render()) {
+func showPlanText(w io.Writer, p paint, plan runbooks.Plan) { showMarginal(w, p, plan.Render()) }
+
+// showMarginal paints the differences behind the margins of a rendered text.
+func showMarginal(w io.Writer, p paint, text string) {
+	for line := range strings.Lines(text) {
 		line = strings.TrimSuffix(line, "\n")
 		switch {
 		case strings.HasPrefix(line, "   | +"):
@@ -354,4 +360,11 @@ func (p incidentPage) unreached() []string {
 // approveHint is the command that says yes to exactly this plan.
 func approveHint(run api.Run) string {
 	return "secondline approve " + run.ID + " --plan " + run.PlanDigest
+}
+
+func orNobody(names []string) string {
+	if len(names) == 0 {
+		return "nobody"
+	}
+	return strings.Join(names, ", ")
 }

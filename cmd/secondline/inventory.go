@@ -106,12 +106,36 @@ func showEntity(w io.Writer, e entity.Entity, all []entity.Entity) {
 	for _, p := range e.Processes {
 		rows = append(rows, []string{"  process", p.Name + ": " + strings.Join(p.Start, " ")})
 	}
+	rows = append(rows, selfServiceRows(e.SelfService)...)
 	for _, other := range all {
 		if slices.Contains(append(append([]string{}, other.RunsOn...), other.DependsOn...), e.ID) {
 			rows = append(rows, []string{"  needed by", other.ID})
 		}
 	}
 	columns(w, rows)
+}
+
+// selfServiceRows are what people may ask for.
+func selfServiceRows(s entity.SelfService) [][]string {
+	var rows [][]string
+	add := func(what string, words ...string) {
+		if len(words) > 0 && words[0] != "" {
+			rows = append(rows, []string{"  self-service", what + " " + strings.Join(words, ", ")})
+		}
+	}
+	add("restarts", s.Units...)
+	add("packages", s.Packages...)
+	for _, a := range s.Accounts {
+		add("account", a.Name)
+	}
+	for _, c := range s.Certificates {
+		add("certificate", c.Path)
+	}
+	for _, q := range s.Quotas {
+		add("quota", q.Path+" up to "+expr.ByteText(q.Max))
+	}
+	add("maintenance", s.Maintenance)
+	return rows
 }
 
 func inventoryLint(env *environment) *cobra.Command {

@@ -77,7 +77,7 @@ Start here:
 	group(root,
 		demoCommand(env), controllerCommand(env), agentCommand(env), diagnoseCommand(env),
 		signalCommand(env), incidentCommand(env), runCommand(env), approveCommand(env), rejectCommand(env),
-		agentsCommand(env), bundleCommand(env), runbookCommand(env), causeCommand(env), probeCommand(env), checkCommand(env),
+		agentsCommand(env), bundleCommand(env), catalogueCommand(env), runbookCommand(env), causeCommand(env), probeCommand(env), checkCommand(env),
 		inventoryCommand(env), tokenCommand(env), pluginCommand(env), doctorCommand(env), versionCommand(env),
 	)
 	fromEnvironment(root, env)

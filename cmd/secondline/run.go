@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -78,6 +79,9 @@ func startRun(ctx context.Context, r *running, o runOptions) error {
 	}
 	inputs, err := pairs("input", o.inputs)
 	if err != nil {
+		return err
+	}
+	if err := r.fillIn(ctx, o.runbook, o.target, inputs); err != nil {
 		return err
 	}
 	started, err := r.client.StartRun(ctx, api.RunRequest{Runbook: o.runbook, Target: o.target, Inputs: inputs, DryRun: o.dryRun, Incident: o.incident})
@@ -236,12 +240,19 @@ func (r *running) askApproval(ctx context.Context, view api.PlanView) (bool, err
 // readYes reads the answer to a question of yes or no.
 func readYes(ctx context.Context, env *environment) (bool, error) {
 	line, err := readLine(ctx, env.stdin)
+	if errors.Is(err, io.EOF) {
+		return false, nil
+	}
 	word := strings.ToLower(strings.TrimSpace(line))
 	return err == nil && (word == "y" || word == "yes"), err
 }
 
+// maxLineBytes is what a terminal takes as one line (N_TTY_BUF_SIZE, termios(3)).
+const maxLineBytes = 4096
+
 // readLine reads a line that a person types, and gives up with ctx. The reader
-// it leaves behind then ends with the program.
+// it leaves behind then ends with the program. The error is io.EOF when the
+// input has ended and there is no line.
 func readLine(ctx context.Context, in io.Reader) (string, error) {
 	type answer struct {
 		text string
@@ -251,14 +262,14 @@ func readLine(ctx context.Context, in io.Reader) (string, error) {
 	go func() {
 		var text []byte
 		one := make([]byte, 1)
-		for len(text) < 1000 {
+		for len(text) < maxLineBytes {
 			n, err := in.Read(one)
 			if n == 1 && one[0] == '\n' {
 				break
 			}
 			text = append(text, one[:n]...)
 			if err != nil {
-				if err == io.EOF {
+				if err == io.EOF && len(text) > 0 {
 					err = nil
 				}
 				done <- answer{string(text), err}

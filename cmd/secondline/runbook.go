@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -22,11 +24,12 @@ func runbookCommand(env *environment) *cobra.Command {
 		Use:   "runbook",
 		Short: "See, check and explain runbooks",
 		Long: `list and show ask the controller what it would run. With --local they show what this binary ships, and what --dir adds;
-new, lint, explain, schema, test and record need no controller.`,
+new, lint, explain, schema, plan, test, record, sign and verify need no controller.`,
 	}
 	conn := addConnection(env, cmd)
 	return group(cmd, runbookList(env, conn), runbookShow(env, conn), runbookLint(env), runbookExplain(env), runbookSchema(env), runbookNew(env),
-		runbookTest(env), runbookRecord(env))
+		runbookPlan(env), runbookTest(env), runbookRecord(env), runbookSign(env), runbookVerify(env),
+		runbookStats(env, conn))
 }
 
 // localFlags make list and show work without a controller.
@@ -68,19 +71,7 @@ func localRunbooks(dirs []string) ([]runbookSource, error) {
 	}
 	var out []runbookSource
 	for _, r := range cat.Runbooks.All() {
-		info := api.RunbookInfo{
-			Name: r.Name, Title: r.Title, Owner: r.Owner, Cures: r.Cures, Autonomy: string(r.Autonomy), Digest: r.Digest, File: r.File,
-			Inputs: []api.InputInfo{}, Steps: []api.StepInfo{},
-		}
-		for _, in := range r.Inputs {
-			info.Inputs = append(info.Inputs, api.InputInfo{
-				Name: in.Name, Type: string(in.Type), Default: in.Default, Required: in.Required, Description: in.Description,
-			})
-		}
-		for _, s := range r.Steps {
-			info.Steps = append(info.Steps, api.StepInfo{ID: s.ID, Action: s.Action, Effect: string(s.Effect)})
-		}
-		out = append(out, runbookSource{info, string(r.Source)})
+		out = append(out, runbookSource{api.DescribeRunbook(r), string(r.Source)})
 	}
 	return out, nil
 }
@@ -122,14 +113,18 @@ func runbookList(env *environment, conn *connection) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "List runbooks with what they cure", Args: exactly(0),
 		Example: `  secondline runbook list
+  secondline runbook list --self-service
   secondline runbook list --local -o json`,
 	}
 	out := addOutput(cmd)
 	l.add(cmd, "runbooks")
+	selfService := cmd.Flags().Bool("self-service", false, "only those that requesters may start on what is theirs")
 	cmd.RunE = eitherWay(conn, &l, localRunbooks, findRunbooks, func(list []runbookSource, _ []string) error {
 		infos := api.RunbookList{Runbooks: []api.RunbookInfo{}}
 		for _, r := range list {
-			infos.Runbooks = append(infos.Runbooks, r.RunbookInfo)
+			if r.SelfService || !*selfService {
+				infos.Runbooks = append(infos.Runbooks, r.RunbookInfo)
+			}
 		}
 		return out.write(env.stdout, infos, func(w io.Writer) {
 			rows := [][]string{{"NAME", "AUTONOMY", "CURES", "TITLE"}}
@@ -172,16 +167,19 @@ func showRunbook(w io.Writer, p paint, r runbookSource) {
 	say(w, "  owner     %s", orDash(r.Owner))
 	say(w, "  cures     %s", orDash(strings.Join(r.Cures, ", ")))
 	say(w, "  autonomy  at most %s", r.Autonomy)
+	if r.SelfService {
+		say(w, "  for       self-service: requesters may start it on what is theirs")
+	}
 	say(w, "  file      %s, %s", r.File, r.Digest)
 	for _, in := range r.Inputs {
-		need := "optional"
+		need := "required"
 		switch {
-		case in.Required:
-			need = "required"
-		case in.Default != "":
-			need = "default " + in.Default
+		case in.From != "":
+			need = "from " + in.From
+		case !in.Required:
+			need = "default " + strings.TrimSpace(in.Default)
 		}
-		say(w, "  input     %s (%s, %s) %s", in.Name, in.Type, need, in.Description)
+		say(w, "  input     %s (%s; %s) %s", in.Name, in.Accepts(), strings.TrimSpace(need), in.Description)
 	}
 	for i, s := range r.Steps {
 		say(w, "  step %d    %s (%s, %s)", i+1, s.ID, s.Action, s.Effect)
@@ -222,6 +220,10 @@ func runbookLint(env *environment) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		shelf := runbooks.Shelf{}
+		shelf.Put(shipped.All()...)
+		o.Called = shelf.Find
+		shelve(files, o, shelf)
 		taken := newNames(env, "runbook")
 		for _, rb := range shipped.All() {
 			taken.ships(rb.Name, rb.File, rb.Source)
@@ -235,4 +237,26 @@ func runbookLint(env *environment) *cobra.Command {
 		})
 	}
 	return cmd
+}
+
+// shelve puts the runbooks of the files on the shelf, whatever their order, so
+// that each finds those that it calls. Mistakes are told by the lint itself.
+func shelve(files []string, o runbooks.ParseOptions, shelf runbooks.Shelf) {
+	texts, calls := map[string][]byte{}, false
+	for _, file := range files {
+		if data, err := os.ReadFile(file); err == nil {
+			texts[file] = data
+			calls = calls || bytes.Contains(data, []byte("runbook:"))
+		}
+	}
+	for grew := calls; grew; {
+		grew = false
+		for file, data := range texts {
+			if rb, err := runbooks.Parse(file, data, o); err == nil {
+				shelf.Put(rb)
+				delete(texts, file)
+				grew = true
+			}
+		}
+	}
 }

@@ -105,12 +105,15 @@ func (b *testBench) load(more []diagnostics.Probe, dirs []string) error {
 	if err := mustBeFolders(dirs); err != nil {
 		return err
 	}
-	for _, dir := range append(folders(dirs), library.FS()) {
+	shelf := runbooks.Shelf{}
+	b.options.Called = shelf.Find
+	for _, dir := range append([]fs.FS{library.FS()}, folders(dirs)...) {
 		c, err := runbooks.LoadCatalogue(dir, b.options)
 		if err != nil {
 			return err
 		}
-		b.known = append(b.known, c.All()...)
+		b.known = append(c.All(), b.known...)
+		shelf.Put(c.All()...)
 	}
 	return nil
 }

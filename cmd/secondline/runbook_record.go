@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/secondline-ops/secondline/agent/guard"
 	"github.com/secondline-ops/secondline/diagnostics"
@@ -54,12 +55,7 @@ Exit codes: 0 recorded, 1 recorded, and it does not play back the same, 4 refuse
 	f.StringVar(&o.on, "on", "", "[user@]host, by SSH; local is this machine")
 	f.StringVar(&o.dir, "case", "", "folder for the case; it is made")
 	f.StringVar(&o.title, "title", "", "what is the matter on this host, for those who read the case")
-	f.StringArrayVar(&o.inputs, "input", nil, "name=value of an input of the runbook; may be given several times")
-	f.StringVar(&o.cause, "cause", "", "the cause that a diagnosis would have confirmed")
-	f.StringArrayVar(&o.objects, "object", nil, "name=value of the object of the cause: mount, unit …; may be given several times")
-	f.StringVar(&o.inventory, "inventory", "", "inventory file that says what the host promised: budgets, processes, address")
-	f.StringVar(&o.guard, "guard", "", "guard file of an agent, whose limits hold (default: those of an agent without one, in mode act)")
-	f.StringSliceVar(&o.dirs, "dir", nil, "folder with runbooks of your own, for NAME")
+	o.addGivenFlags(f)
 	f.BoolVar(&o.act, "act", false, "also carry the plan out")
 	f.BoolVarP(&o.yes, "yes", "y", false, "approve exactly the plan that is shown, without asking")
 	pluginFlag(cmd, &o.plugins)
@@ -70,6 +66,16 @@ Exit codes: 0 recorded, 1 recorded, and it does not play back the same, 4 refuse
 		return recordCase(cmd.Context(), env, out, o)
 	}
 	return cmd
+}
+
+// addGivenFlags are those of what a runbook is given without a controller.
+func (o *recordOptions) addGivenFlags(f *pflag.FlagSet) {
+	f.StringArrayVar(&o.inputs, "input", nil, "name=value of an input of the runbook; may be given several times")
+	f.StringVar(&o.cause, "cause", "", "the cause that a diagnosis would have confirmed")
+	f.StringArrayVar(&o.objects, "object", nil, "name=value of the object of the cause: mount, unit …; may be given several times")
+	f.StringVar(&o.inventory, "inventory", "", "inventory file that says what the host promised: budgets, processes, address")
+	f.StringVar(&o.guard, "guard", "", "guard file of an agent, whose limits hold (default: those of an agent without one, in mode act)")
+	f.StringSliceVar(&o.dirs, "dir", nil, "folder with runbooks of your own, for NAME")
 }
 
 // recordedCase is the answer of the command.

@@ -43,6 +43,7 @@ func TestStories(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "until": until, "controller": startController, "agent": startScriptAgent, "sshd": startSSHD,
+			"expand": expand, "capture": capture,
 		},
 		RequireExplicitExec: true,
 	})
@@ -67,6 +68,16 @@ func runCode(ts *testscript.TestScript, args []string) int {
 	}
 	ts.Check(err)
 	return 0
+}
+
+// expand writes a file with the variables of another filled in: expand FROM TO.
+func expand(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(os.Expand(ts.ReadFile(args[0]), ts.Getenv)), 0o600))
+}
+
+// capture makes what the last command wrote the value of a variable: capture NAME.
+func capture(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile("stdout")))
 }
 
 // until runs a command again until its output matches: until REGEXP COMMAND ARGS….

@@ -153,6 +153,8 @@ func TestGolden(t *testing.T) {
 	check("runs", "/v1/runs?status=awaiting_approval")
 	check("plan", "/v1/runs/"+run+"/plan")
 	check("runbooks", "/v1/runbooks")
+	check("runbook_stats", "/v1/runbooks/stats?runbook=truncate-runaway-log&since=2020-01-01T00:00:00Z")
+	check("catalogue", "/v1/catalogue")
 	check("causes", "/v1/causes")
 	check("inventory", "/v1/inventory")
 	check("agents", "/v1/agents")

@@ -198,6 +198,12 @@ func (c *Client) ListRunbooks(ctx context.Context) (RunbookList, error) {
 	return get[RunbookList](ctx, c, "/v1/runbooks", nil)
 }
 
+// Form returns what is to be filled in to start the runbook on the target, with
+// the values so far.
+func (c *Client) Form(ctx context.Context, runbook string, req FormRequest) (Form, error) {
+	return post[Form](ctx, c, at("/v1/runbooks", runbook, "form"), req)
+}
+
 // ListCauses returns the catalogue of causes.
 func (c *Client) ListCauses(ctx context.Context) (CauseList, error) {
 	return get[CauseList](ctx, c, "/v1/causes", nil)

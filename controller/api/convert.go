@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/secondline-ops/secondline/controller/access"
@@ -186,7 +187,7 @@ func approvals(r *incident.Run) []Approval {
 
 // DescribePlan returns what a person needs to decide on a run.
 func DescribePlan(in *incident.Incident, r *incident.Run) PlanView {
-	v := PlanView{Run: DescribeRun(in, r), Needs: string(NeededToApprove(r)), Decisions: approvals(r)}
+	v := PlanView{Run: DescribeRun(in, r), Needs: string(NeededToApprove(r)), ApprovedBy: r.ApprovedBy(), Decisions: approvals(r)}
 	if r.Plan == nil {
 		return v
 	}
@@ -203,10 +204,17 @@ func DescribePlan(in *incident.Incident, r *incident.Run) PlanView {
 // NeededToApprove is who may say yes to the run: what cannot be undone is for
 // the third line.
 func NeededToApprove(r *incident.Run) access.Role {
-	if r.Plan != nil && r.Plan.Effect == runbooks.Irreversible {
-		return access.Engineer
+	need := access.Operator
+	if r.Plan == nil {
+		return need
 	}
-	return access.Operator
+	if r.Plan.Effect == runbooks.Irreversible {
+		need = access.Engineer
+	}
+	if own := access.Role(r.Plan.ApproveRole); own.May(need) { // one that is not known may nothing
+		need = own
+	}
+	return need
 }
 
 // DescribeEvent returns an event as the timeline shows it.
@@ -246,16 +254,42 @@ func (w Why) whole() Why {
 	return w
 }
 
-func describeRunbook(r *runbooks.Runbook) RunbookInfo {
+// DescribeRunbook is the wire form of a runbook.
+func DescribeRunbook(r *runbooks.Runbook) RunbookInfo {
 	return RunbookInfo{
 		Name: r.Name, Title: r.Title, Owner: r.Owner, Cures: list(r.Cures), Autonomy: string(r.Autonomy), Digest: r.Digest, File: r.File,
-		Inputs: convert(r.Inputs, func(i runbooks.Input) InputInfo {
-			return InputInfo{Name: i.Name, Type: string(i.Type), Default: i.Default, Required: i.Required, Description: i.Description}
-		}),
+		SelfService: r.SelfService, Inputs: convert(r.Inputs, DescribeInput),
 		Steps: convert(r.Steps, func(s runbooks.Step) StepInfo {
 			return StepInfo{ID: s.ID, Action: s.Action, Effect: string(s.Effect)}
 		}),
 	}
+}
+
+// DescribeInput is the wire form of an input.
+func DescribeInput(i runbooks.Input) InputInfo {
+	return InputInfo{
+		Name: i.Name, Type: string(i.Type), Default: i.Default, Required: i.Required, Description: i.Description,
+		From: i.From, Max: i.Max, Pattern: i.Pattern, Choices: list(i.Choices), ChoicesFrom: i.ChoicesFrom,
+	}
+}
+
+// Accepts says in words what may be given: "percent, at most 99", "string, one
+// of: security, all".
+func (i InputInfo) Accepts() string {
+	text := i.Type
+	if i.Max != "" {
+		text += ", at most " + i.Max
+	}
+	if i.Pattern != "" {
+		text += ", matching " + i.Pattern
+	}
+	switch {
+	case len(i.Choices) > 0:
+		text += ", one of: " + strings.Join(i.Choices, ", ")
+	case i.ChoicesFrom != "":
+		text += ", one of what " + i.ChoicesFrom + " gives"
+	}
+	return text
 }
 
 func (c CauseInfo) whole() CauseInfo {

@@ -97,6 +97,10 @@ func (s *Server) routes() []route {
 		{"POST /v1/runs/{id}/cancel", access.Operator, s.runAct(Service.CancelRun)},
 
 		{"GET /v1/runbooks", access.Viewer, s.listRunbooks},
+		{"POST /v1/runbooks/{name}/form", access.Viewer, s.form},
+		{"GET /v1/runbooks/stats", access.Viewer, s.runbookStats},
+		{"GET /v1/catalogue", access.Viewer, s.catalogue},
+		{"POST /v1/reload", access.Admin, s.reload},
 		{"GET /v1/causes", access.Viewer, s.listCauses},
 		{"GET /v1/inventory", access.Viewer, s.listEntities},
 		{"GET /v1/agents", access.Viewer, s.listAgents},

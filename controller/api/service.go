@@ -36,6 +36,9 @@ type Reader interface {
 	FindBody(ctx context.Context, id string) (store.Body, error)
 	ListFacts(ctx context.Context, incidentID string) ([]diagnostics.Fact, error)
 	FindRun(ctx context.Context, runID string) (*incident.Incident, *incident.Run, error)
+	ListRuns(ctx context.Context, f store.RunFilter) (list []store.RunRow, more bool, err error)
+	// LevelOf says how far the runbook may go by itself now.
+	LevelOf(runbook string) RunbookLevel
 	ListAgents(ctx context.Context) ([]store.Agent, error)
 	ListChecks(ctx context.Context) ([]store.CheckState, error)
 
@@ -46,6 +49,10 @@ type Reader interface {
 	BundlePath(ctx context.Context, ref string) (string, error)
 
 	Runbooks() []*runbooks.Runbook
+	// PreviewRun returns the inputs of the runbook as StartRun would bind them.
+	PreviewRun(ctx context.Context, req RunRequest) ([]runbooks.BoundInput, error)
+	// Catalogue returns where the causes and runbooks in force come from.
+	Catalogue() CatalogueInfo
 	Causes() []CauseInfo
 	Inventory() []entity.Entity
 	Connected() map[string]bool // agents that are connected right now
@@ -75,4 +82,6 @@ type Actor interface {
 	CancelRun(ctx context.Context, runID, actor, why string) error
 	EnrolToken(ctx context.Context, agent string, ttl time.Duration, actor string) (string, error)
 	RevokeAgent(ctx context.Context, agent, actor string) error
+	// ReloadFor reads the owner's files again; with any mistake nothing changes.
+	ReloadFor(ctx context.Context, actor string) error
 }

@@ -116,6 +116,18 @@ type HypothesisRef struct {
 	Evidence map[string]expr.Truth `json:"evidence"`
 }
 
+// ApprovedBy returns who approved exactly the plan that the run has now, each
+// person once.
+func (r *Run) ApprovedBy() []string {
+	by := []string{}
+	for _, a := range r.Decisions {
+		if a.Approved && r.Plan != nil && a.PlanDigest == r.Plan.Digest && !slices.Contains(by, a.By) {
+			by = append(by, a.By)
+		}
+	}
+	return by
+}
+
 // Approval is a person's yes or no to the plan with the digest.
 type Approval struct {
 	By         string    `json:"by"`

@@ -35,6 +35,7 @@ type authoredEntity struct {
 	Redundancy  *authoredRedundancy `yaml:"redundancy"`
 	Budgets     []authoredBudget    `yaml:"budgets"`
 	Processes   []authoredProcess   `yaml:"processes"`
+	SelfService authoredSelfService `yaml:"self_service"`
 }
 
 type authoredRedundancy struct {
@@ -54,6 +55,22 @@ type authoredProcess struct {
 	PIDFile string   `yaml:"pid_file"`
 	Match   []string `yaml:"match"`
 	Start   []string `yaml:"start"`
+}
+
+type authoredSelfService struct {
+	Units        []string             `yaml:"units"`
+	Packages     []string             `yaml:"packages"`
+	Accounts     []entity.Account     `yaml:"accounts"`
+	Certificates []entity.Certificate `yaml:"certificates"`
+	Quotas       []authoredQuota      `yaml:"quotas"`
+	Maintenance  string               `yaml:"maintenance"`
+}
+
+type authoredQuota struct {
+	Path    string `yaml:"path,required"`
+	Mount   string `yaml:"mount,required"`
+	Project int    `yaml:"project,required"`
+	Max     size   `yaml:"max,required"`
 }
 
 // An id is part of keys, file names, URLs and metrics of others, so it is kept
@@ -131,7 +148,19 @@ func (a authoredEntity) entity(n *yamlx.Node) (entity.Entity, []error) {
 		}
 		e.Processes = append(e.Processes, entity.Process(p))
 	}
+	e.SelfService = a.SelfService.selfService()
+	for _, err := range e.SelfService.Validate() {
+		bad("%v", err)
+	}
 	return e, errs
+}
+
+func (a authoredSelfService) selfService() entity.SelfService {
+	s := entity.SelfService{Units: a.Units, Packages: a.Packages, Accounts: a.Accounts, Certificates: a.Certificates, Maintenance: a.Maintenance}
+	for _, q := range a.Quotas {
+		s.Quotas = append(s.Quotas, entity.Quota{Path: q.Path, Mount: q.Mount, Project: q.Project, Max: int64(q.Max)})
+	}
+	return s
 }
 
 func kinds() []entity.Kind {

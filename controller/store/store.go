@@ -12,12 +12,14 @@ import (
 
 	"github.com/secondline-ops/secondline/controller/incident"
 	"github.com/secondline-ops/secondline/diagnostics"
+	"github.com/secondline-ops/secondline/runbooks"
 )
 
 // Store is the sum of the aggregates. Consumers ask for the part they need.
 type Store interface {
 	Bodies
 	Incidents
+	Runs
 	Jobs
 	Evidence
 	Agents
@@ -159,6 +161,36 @@ type Incidents interface {
 	ClaimIncidents(ctx context.Context, owner string, now, leaseUntil time.Time, limit int) (ids []string, err error)
 	// CountIncidents counts by status, for metrics.
 	CountIncidents(ctx context.Context) (map[incident.Status]int, error)
+}
+
+// RunRow is a run as lists of many runs need it, without its plan and its steps.
+type RunRow struct {
+	ID          string
+	Incident    string
+	Number      int64 // of the incident
+	Runbook     string
+	Target      string
+	Status      runbooks.RunStatus
+	RequestedBy string
+	DryRun      bool
+	At          time.Time // when it ended, or else began, was asked about, was asked for
+	StartedAt   time.Time
+	EndedAt     time.Time
+}
+
+// RunFilter narrows a list of runs; "" and zero mean "any".
+type RunFilter struct {
+	Runbook string
+	Since   time.Time // of RunRow.At
+	Limit   int       // at most 20,000; 0 means that
+}
+
+// Runs reads the runs of all incidents. They are written, and deleted, with
+// their incident.
+type Runs interface {
+	// ListRuns returns the runs, newest first by At; more says that there are
+	// others beyond the limit.
+	ListRuns(ctx context.Context, f RunFilter) (list []RunRow, more bool, err error)
 }
 
 // JobState is where a job stands.

@@ -93,7 +93,7 @@ func attempts(in *incident.Incident) int {
 // weighPlan decides whether a plan may be carried out.
 func (s Situation) weighPlan(run *incident.Run) Decision {
 	d := Decision{RunID: run.ID, Runbook: run.Runbook, Key: run.Key}
-	if by, ok := approvedBy(run); ok {
+	if by := run.ApprovedBy(); len(by) >= max(1, run.Plan.Approvals) {
 		d.Action, d.Reason, d.By = Remediate, PlanApproved, by
 		return d
 	}
@@ -104,7 +104,7 @@ func (s Situation) weighPlan(run *incident.Run) Decision {
 	level, by := s.Policy.LevelFor(run.Plan, band, s.Now)
 	switch level {
 	case runbooks.Auto:
-		d.Action, d.Reason, d.By = Remediate, AllowedByPolicy, "policy:"+by
+		d.Action, d.Reason, d.By = Remediate, AllowedByPolicy, []string{runbooks.ByPolicy + by}
 	case runbooks.Approve:
 		d.Action, d.Reason = AwaitApproval, NeedsApproval
 	case runbooks.Suggest:
@@ -116,16 +116,6 @@ func (s Situation) weighPlan(run *incident.Run) Decision {
 		d.Action, d.Reason = Escalate, PolicyObserve
 	}
 	return d
-}
-
-// approvedBy returns who approved exactly the plan that the run has now.
-func approvedBy(run *incident.Run) (string, bool) {
-	for _, a := range run.Decisions {
-		if a.Approved && run.Plan != nil && a.PlanDigest == run.Plan.Digest {
-			return a.By, true
-		}
-	}
-	return "", false
 }
 
 func (s Situation) fromAwaitingApproval() Decision {
@@ -143,7 +133,11 @@ func (s Situation) fromAwaitingApproval() Decision {
 	if told {
 		return gone
 	}
-	until := run.AskedAt.Add(s.Policy.ApprovalTimeout)
+	within := s.Policy.ApprovalTimeout
+	if own := run.Plan.ApproveWithin; own > 0 {
+		within = min(within, own)
+	}
+	until := run.AskedAt.Add(within)
 	if !s.Now.Before(until) {
 		return Decision{Action: Escalate, Reason: ApprovalTimedOut, RunID: run.ID, Runbook: run.Runbook}
 	}

@@ -43,7 +43,7 @@ type Decision struct {
 	Key        string // HypothesisKey to plan for, to measure, or to give up on
 	Runbook    string
 	RunID      string
-	By         string // who approved or granted, for Remediate
+	By         []string // who approved or granted, for Remediate
 	Unverified bool
 	LookAt     time.Time // for Wait: when to look again; zero means only when something new comes in
 }

@@ -79,6 +79,13 @@ func plan(effect runbooks.Effect) *runbooks.Plan {
 	return &runbooks.Plan{Digest: "d1", Runbook: "rotate", Target: "web1", Effect: effect, Autonomy: runbooks.Auto}
 }
 
+// asksFor is a plan that asks for so many people, within ten minutes.
+func asksFor(people int) *runbooks.Plan {
+	p := plan(runbooks.Write)
+	p.Approvals, p.ApproveWithin = people, 10*time.Minute
+	return p
+}
+
 func sourceResolved(in *incident.Incident, at time.Time) *incident.Incident {
 	for i := range in.Symptoms {
 		in.Symptoms[i].State, in.Symptoms[i].Since = incident.SourceSaysOK, at
@@ -189,6 +196,20 @@ func TestDecide(t *testing.T) {
 			in:   withRun(firing(incident.AwaitingApproval), incident.Run{Status: runbooks.RunWaiting, Plan: plan(runbooks.Write), AskedAt: t0, Decisions: yes}),
 			want: Remediate, reason: PlanApproved,
 		},
+		"one of two people is not enough": {in: withRun(firing(incident.AwaitingApproval), incident.Run{
+			Status: runbooks.RunWaiting, Plan: asksFor(2), AskedAt: t0, Decisions: append(yes, yes...),
+		}), want: Wait, reason: WaitingForApproval},
+		"two of two people are": {in: withRun(firing(incident.AwaitingApproval), incident.Run{
+			Status: runbooks.RunWaiting, Plan: asksFor(2), AskedAt: t0,
+			Decisions: append(yes, incident.Approval{By: "bob", Approved: true, PlanDigest: "d1"}),
+		}), want: Remediate, reason: PlanApproved},
+		"auto asks when the plan asks for people": {
+			in:     withRun(diagnosed(incident.Diagnosing), incident.Run{Status: runbooks.RunPlanned, Plan: asksFor(1), Hypothesis: confirmed}),
+			policy: auto, want: AwaitApproval, reason: NeedsApproval,
+		},
+		"a plan may ask for less time": {in: withRun(firing(incident.AwaitingApproval), incident.Run{
+			Status: runbooks.RunWaiting, Plan: asksFor(1), AskedAt: t0,
+		}), at: t0.Add(10 * time.Minute), want: Escalate, reason: ApprovalTimedOut},
 		"an approval of another plan is none": {in: withRun(firing(incident.AwaitingApproval), incident.Run{
 			Status: runbooks.RunWaiting, Plan: plan(runbooks.Write), AskedAt: t0,
 			Decisions: []incident.Approval{{By: "ada", Approved: true, PlanDigest: "d0"}},
@@ -335,7 +356,7 @@ func TestDecide(t *testing.T) {
 			if c.unverified && !got.Unverified {
 				t.Error("it counts as cured")
 			}
-			if got.Action == Remediate && got.By == "" {
+			if got.Action == Remediate && len(got.By) == 0 {
 				t.Error("a change without anyone who allowed it")
 			}
 		})

@@ -42,12 +42,12 @@ func DefaultPolicy() Policy {
 
 // LevelFor returns the level in force for a plan against a hypothesis of the
 // band, and who granted it. The runbook's autonomy is a ceiling, an
-// irreversible plan always needs a person, and only a confirmed cause may be
+// irreversible plan, and one that asks for people, always needs them, and only a confirmed cause may be
 // acted on unattended (DESIGN promise 7).
 func (p Policy) LevelFor(plan *runbooks.Plan, band diagnostics.Band, now time.Time) (runbooks.Level, string) {
 	level, by := p.granted(plan.Runbook, plan.Target, now)
 	level = lower(level, plan.Autonomy)
-	if plan.Effect == runbooks.Irreversible || band != diagnostics.Confirmed {
+	if plan.Effect == runbooks.Irreversible || plan.Approvals > 0 || band != diagnostics.Confirmed {
 		level = lower(level, runbooks.Approve)
 	}
 	return level, by

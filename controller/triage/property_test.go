@@ -1,6 +1,7 @@
 package triage
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -146,13 +147,17 @@ func (m *machine) mustBeAllowed(run *incident.Run, d Decision) {
 	if run == nil || run.Plan == nil || run.Status == runbooks.RunRunning || run.Result != nil || run.DryRun {
 		m.t.Fatalf("carries out %+v", run)
 	}
+	yes := map[string]bool{}
 	for _, a := range run.Decisions {
-		if a.Approved && a.PlanDigest == run.Plan.Digest && a.By == d.By {
-			return
+		if a.Approved && a.PlanDigest == run.Plan.Digest {
+			yes[a.By] = true
 		}
 	}
+	if len(yes) > 0 && len(yes) >= run.Plan.Approvals && len(d.By) == len(yes) && !slices.ContainsFunc(d.By, func(by string) bool { return !yes[by] }) {
+		return
+	}
 	level, by := m.policy.LevelFor(run.Plan, run.Hypothesis.Band, m.now)
-	if level != runbooks.Auto || d.By != "policy:"+by || run.Hypothesis.Band != diagnostics.Confirmed || run.Plan.Effect == runbooks.Irreversible {
+	if level != runbooks.Auto || !slices.Equal(d.By, []string{"policy:" + by}) || run.Plan.Approvals > 0 || run.Hypothesis.Band != diagnostics.Confirmed || run.Plan.Effect == runbooks.Irreversible {
 		m.t.Fatalf("nobody allowed it: %+v", d)
 	}
 	if m.in.Status == incident.Escalated {

@@ -29,7 +29,7 @@ func Probes(now func() time.Time) []diagnostics.Probe {
 		fileStat(), logTail(),
 		unitStatus(), unitFailed(), unitJournal(), configValidate(),
 		processMatch(), processTop(),
-		netListeners(), hostLoad(), httpGet(),
+		netListeners(), hostLoad(), httpGet(), packageUpdates(),
 	}
 	all := make([]diagnostics.Probe, len(subjects))
 	for i, p := range subjects {

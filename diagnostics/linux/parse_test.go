@@ -499,3 +499,22 @@ func TestTheNextProcessOfAPIDStartsFromNothing(t *testing.T) {
 		t.Errorf("rss %d", got)
 	}
 }
+
+func TestUpdatesOfOtherArchives(t *testing.T) {
+	t.Parallel()
+	value, status := parse(t, "package.updates", nil, exited(rawUpgrade, 0,
+		"3 upgraded, 0 newly installed, 0 to remove and 2 not upgraded.\n"+
+			"Inst libc6 [2.35-0ubuntu3.4] (2.35-0ubuntu3.8 Ubuntu:22.04/jammy-updates, Ubuntu:22.04/jammy-security [amd64]) []\n"+
+			"Inst linux-image-6.1 (6.1.1 Debian:12/stable [amd64])\nInst my-security-tool [1] (2 local:1/stable [all])\nConf x (1)\n"))
+	if status != diagnostics.OK || value["pending"] != int64(3) || value["security"] != int64(1) {
+		t.Errorf("%s: %v", status, value)
+	}
+	for name, raw := range map[string]diagnostics.Raw{
+		"a broken host": exited(rawUpgrade, 100, "E: dpkg was interrupted"), "another tool": exited(rawUpgrade, 0, "Inst\nInst what is this\n"),
+		"no apt": exited(rawUpgrade, 127, ""), "cut": exited(rawUpgrade, 0, "2 upgraded, 0 newly installed, 0 to remove\nInst a [1] (2 x [all])\n"),
+	} {
+		if value, status := parse(t, "package.updates", nil, raw); status != diagnostics.Failed {
+			t.Errorf("%s: %s, %v", name, status, value)
+		}
+	}
+}

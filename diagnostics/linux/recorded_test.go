@@ -69,6 +69,11 @@ func wants() map[string]want {
 			"units.#": 3, "units.0.unit": "crashy.service", "units.0.restarts": int64(5),
 			"units.1.unit": "looping.service", "units.1.sub_state": "auto-restart",
 		}},
+		"package.updates": {ok, f{
+			"pending": int64(2), "security": int64(1), "updates.#": 2, "updates.0.package": "label-fonts", "updates.0.from": "1.0",
+			"updates.0.to": "1.0+deb12u1", "updates.0.security": true, "updates.1.to": "1.1", "updates.1.security": false,
+		}},
+		"package.updates-none": {ok, f{"pending": int64(0), "security": int64(0), "updates.#": 0}},
 		"unit.journal-crash": {ok, f{
 			"start_limit_hit": true, "restart_counter": int64(5), "address_in_use": false, "last_error": "config error: no such table",
 		}},

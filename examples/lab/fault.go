@@ -138,6 +138,14 @@ func (l *lab) heal() *cobra.Command {
 	}
 }
 
+// faultsFrom returns the faults of a folder, or for "" those of the lab.
+func faultsFrom(dir string) ([]*faults.Fault, error) {
+	if dir == "" {
+		return faults.All()
+	}
+	return faults.Load(os.DirFS(dir))
+}
+
 // rehearse is for who writes faults.
 func (l *lab) rehearse() *cobra.Command {
 	from := ""
@@ -149,10 +157,7 @@ read from a folder, so that a new fault is tried without building anything.`,
 		Example: `  go run ./examples/lab rehearse disk-full-logs@app2
   go run ./examples/lab rehearse --from examples/lab/faults my-new-fault`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			all, err := faults.All()
-			if from != "" {
-				all, err = faults.Load(os.DirFS(from))
-			}
+			all, err := faultsFrom(from)
 			if err != nil {
 				return err
 			}

@@ -47,7 +47,7 @@ Secondline itself, in a network of their own that leads nowhere. It needs root, 
 	}
 	root.PersistentFlags().StringVar(&l.cache, "cache", servers.DefaultCache(), "folder of the base image and of running labs")
 	root.PersistentFlags().StringVar(&l.program, "program", os.Getenv("SECONDLINE_PROGRAM"), "a built secondline to use (SECONDLINE_PROGRAM; else it is built from here)")
-	root.AddCommand(l.up(), l.down(), l.status(), l.shell(), l.secondline(), l.forward(), l.fault(), l.heal(), l.rehearse(), l.bench())
+	root.AddCommand(l.up(), l.down(), l.status(), l.shell(), l.secondline(), l.forward(), l.fault(), l.heal(), l.rehearse(), l.cures(), l.bench())
 	return root
 }
 

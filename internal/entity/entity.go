@@ -46,6 +46,7 @@ type Entity struct {
 	Keep        int               `json:"keep,omitempty"` // redundancy: how many of RunsOn must stay up
 	Budgets     []Budget          `json:"budgets,omitempty"`
 	Processes   []Process         `json:"processes,omitempty"`
+	SelfService SelfService       `json:"self_service,omitzero"`
 }
 
 // Budget is a directory that must stay below a size, with the rule for what
@@ -87,6 +88,7 @@ func Fields() []expr.Field {
 			{Name: "match", Type: expr.List, Doc: "argv prefix that identifies it"},
 			{Name: "start", Type: expr.List, Doc: "argv that starts it and returns"},
 		}},
+		selfServiceField(),
 	}
 }
 
@@ -112,6 +114,7 @@ func (e Entity) Vars() map[string]any {
 	return map[string]any{
 		"id": e.ID, "kind": string(e.Kind), "address": e.Address, "unit": e.Unit, "criticality": e.Criticality,
 		"groups": list(e.Groups), "labels": labels, "budgets": budgets, "processes": processes,
+		"self_service": e.SelfService.vars(),
 	}
 }
 

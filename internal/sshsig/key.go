@@ -47,6 +47,27 @@ func OpenKey(path string) (*Key, error) {
 // Public returns the public half.
 func (k *Key) Public() PublicKey { return PublicKey{k.signer.PublicKey()} }
 
+// ReadKey reads the Ed25519 private key of a person at path. One that is
+// protected by a passphrase, and one of which only path.pub is there, signs by
+// the SSH agent at the socket. It makes no key. A key that others may read is
+// refused with Denied.
+func ReadKey(path, socket string) (*Key, error) {
+	key, err := readKey(path)
+	_, locked := errors.AsType[*ssh.PassphraseMissingError](err)
+	if err == nil || !locked && !errors.Is(err, fs.ErrNotExist) {
+		return key, err
+	}
+	line, pubErr := os.ReadFile(path + ".pub")
+	if pubErr != nil {
+		return nil, fault.Wrap(fault.NotFound, err, "open the key")
+	}
+	public, pubErr := ParsePublicKey(line)
+	if pubErr != nil {
+		return nil, fmt.Errorf("%s.pub: %w", path, pubErr)
+	}
+	return &Key{agentSigner{public.key, socket}}, nil
+}
+
 func readKey(path string) (*Key, error) {
 	info, err := os.Stat(path)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"github.com/secondline-ops/secondline/runbooks"
 	"github.com/secondline-ops/secondline/runbooks/actions/cert"
 	"github.com/secondline-ops/secondline/runbooks/actions/cleanup"
+	"github.com/secondline-ops/secondline/runbooks/actions/cron"
 	"github.com/secondline-ops/secondline/runbooks/actions/dnsflush"
 	"github.com/secondline-ops/secondline/runbooks/actions/file"
 	"github.com/secondline-ops/secondline/runbooks/actions/http"
@@ -31,6 +32,7 @@ func All() []engine.Action {
 		unit.Action{},
 		process.Action{},
 		timer.Action{},
+		cron.Action{},
 		file.Action{},
 		cleanup.Action{},
 		truncatelog.Action{},

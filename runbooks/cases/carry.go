@@ -2,6 +2,7 @@ package cases
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -66,7 +67,7 @@ func (b *Bound) CarryOut(ctx context.Context, event func(engine.Event)) (runbook
 			event(e)
 		}
 	}
-	return engine.Run(ctx, b.server, b.binding, engine.Approved{Digest: b.plan.Digest, Plan: &b.plan}, deps)
+	return engine.Run(ctx, b.server, b.binding, engine.Approved{Digest: b.plan.Digest, Plan: &b.plan, By: everybody(b.plan.Approvals)}, deps)
 }
 
 // Observed is what came of a plan.
@@ -136,4 +137,13 @@ func (m *memory) Records() ([]engine.Record, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Clone(m.records), nil
+}
+
+// everybody is as many people as a plan asks for: a case is not about who they are.
+func everybody(n int) []string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf("person %d", i+1)
+	}
+	return names
 }

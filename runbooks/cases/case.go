@@ -59,6 +59,25 @@ type Host struct {
 	Labels      map[string]string `json:"labels,omitempty" yaml:"labels"`
 	Budgets     []Budget          `json:"budgets,omitempty" yaml:"budgets"`
 	Processes   []Process         `json:"processes,omitempty" yaml:"processes"`
+	SelfService SelfService       `json:"self_service,omitzero" yaml:"self_service"`
+}
+
+// SelfService is an entity.SelfService.
+type SelfService struct {
+	Units        []string             `json:"units,omitempty" yaml:"units"`
+	Packages     []string             `json:"packages,omitempty" yaml:"packages"`
+	Accounts     []entity.Account     `json:"accounts,omitempty" yaml:"accounts"`
+	Certificates []entity.Certificate `json:"certificates,omitempty" yaml:"certificates"`
+	Quotas       []Quota              `json:"quotas,omitempty" yaml:"quotas"`
+	Maintenance  string               `json:"maintenance,omitempty" yaml:"maintenance"`
+}
+
+// Quota is an entity.Quota.
+type Quota struct {
+	Path    string `json:"path" yaml:"path,required"`
+	Mount   string `json:"mount" yaml:"mount,required"`
+	Project int    `json:"project" yaml:"project,required"`
+	Max     Size   `json:"max" yaml:"max,required"`
 }
 
 // Budget is an entity.Budget.
@@ -226,6 +245,11 @@ func HostOf(e entity.Entity) Host {
 	for _, p := range e.Processes {
 		h.Processes = append(h.Processes, Process(p))
 	}
+	o := e.SelfService
+	h.SelfService = SelfService{Units: o.Units, Packages: o.Packages, Accounts: o.Accounts, Certificates: o.Certificates, Maintenance: o.Maintenance}
+	for _, q := range o.Quotas {
+		h.SelfService.Quotas = append(h.SelfService.Quotas, Quota{q.Path, q.Mount, q.Project, Size(q.Max)})
+	}
 	return h
 }
 
@@ -239,6 +263,11 @@ func (h Host) entity() entity.Entity {
 	}
 	for _, p := range h.Processes {
 		e.Processes = append(e.Processes, entity.Process(p))
+	}
+	o := h.SelfService
+	e.SelfService = entity.SelfService{Units: o.Units, Packages: o.Packages, Accounts: o.Accounts, Certificates: o.Certificates, Maintenance: o.Maintenance}
+	for _, q := range o.Quotas {
+		e.SelfService.Quotas = append(e.SelfService.Quotas, entity.Quota{Path: q.Path, Mount: q.Mount, Project: q.Project, Max: int64(q.Max)})
 	}
 	return e
 }

@@ -16,6 +16,19 @@ import (
 type Approved struct {
 	Digest string
 	Plan   *runbooks.Plan
+	By     []string // people; who is there twice counts once
+}
+
+// enough refuses a plan that fewer people have approved than it asks for.
+func (a Approved) enough(p runbooks.Plan) error {
+	people := map[string]bool{}
+	for _, name := range a.By {
+		people[name] = true
+	}
+	if len(people) < p.Approvals {
+		return fault.New(fault.Denied, "the plan asks for %d people, and %d approved it", p.Approvals, len(people))
+	}
+	return nil
 }
 
 // check refuses a plan that is not the one with the digest.

@@ -151,7 +151,7 @@ type Reading struct {
 // action returns the action of the name. A runbook was parsed with the
 // decoders of actions, so a missing one is a fault of this agent's build.
 func (d Deps) action(name string) (Action, error) {
-	if slices.Contains([]string{runbooks.StepWait, runbooks.StepNote, runbooks.StepEscalate, runbooks.StepProbe}, name) {
+	if slices.Contains([]string{runbooks.StepWait, runbooks.StepNote, runbooks.StepEscalate, runbooks.StepProbe, runbooks.StepApprove}, name) {
 		return word{name}, nil
 	}
 	for _, a := range d.Actions {

@@ -154,6 +154,9 @@ func (p *prepared) step(ctx context.Context, step runbooks.Step, here place, d D
 		if change, err = p.change(ctx, step, here.scope, d, &planned); err != nil {
 			return fmt.Errorf("plan step %s: %w", step.ID, err)
 		}
+		if a, asks := step.With.(runbooks.Approval); asks {
+			p.plan.Ask(a)
+		}
 		planned.Effect = stronger(step.Effect, change.Effect)
 		p.plan.Effect = stronger(p.plan.Effect, planned.Effect)
 	}

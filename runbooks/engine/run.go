@@ -77,7 +77,7 @@ func begin(ctx context.Context, r remote.Runner, b Binding, approved Approved, d
 	}
 	p, err := prepare(ctx, r, b, d)
 	if err == nil && p.plan.Refused == "" {
-		err = p.admit(approved, d)
+		err = errors.Join(p.admit(approved, d), approved.enough(p.plan))
 	}
 	switch {
 	case err != nil && fault.Is(err, fault.Denied):

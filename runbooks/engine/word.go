@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -37,6 +38,8 @@ func (w word) Plan(ctx context.Context, env *Env) (Change, error) {
 		}
 		saved, err := json.Marshal(text)
 		return Change{Diff: text, Saved: saved}, err
+	case runbooks.StepApprove:
+		return planApproval(ctx, env)
 	case runbooks.StepProbe:
 		return Change{Diff: "reads " + said}, nil
 	}
@@ -61,6 +64,28 @@ func (w word) Apply(ctx context.Context, env *Env, c Change) (Outcome, error) {
 		return Outcome{Result: value, Changed: "read " + said + ": " + brief(value)}, nil
 	}
 	return Outcome{}, nil
+}
+
+// planApproval says who is asked. At the run there is nothing left to do: it
+// begins only when they have said yes.
+func planApproval(ctx context.Context, env *Env) (Change, error) {
+	a, ok := env.Step.With.(runbooks.Approval)
+	if !ok {
+		return Change{}, fault.New(fault.Internal, "step %s was not read by approve", env.Step.ID)
+	}
+	who, role := "one person", ""
+	if a.Count > 1 {
+		who = fmt.Sprintf("%d different people", a.Count)
+	}
+	if a.Role != "" {
+		role = " of role " + a.Role
+	}
+	text := "before the run begins, yes of " + who + role
+	said, err := env.scope.render(ctx, a.Say)
+	if said != "" {
+		text += ": " + said
+	}
+	return Change{Diff: text, Noop: true}, err
 }
 
 // brief shows the scalars of a reading.

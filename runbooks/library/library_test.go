@@ -2,6 +2,7 @@ package library_test
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -33,19 +34,41 @@ func (p probes) Fields(probe string) (inputs, outputs []expr.Field, ok bool) {
 }
 
 func (p probes) Names() []string {
-	return []string{"disk.usage", "dir.usage", "unit.status", "process.match"}
+	return slices.Sorted(maps.Keys(p))
 }
 
 func field(name string, t expr.Type) expr.Field { return expr.Field{Name: name, Type: t} }
 
 func specs() probes {
-	str, num, yes := expr.String, expr.Int, expr.Bool
+	str, num, part, yes, at := expr.String, expr.Int, expr.Double, expr.Bool, expr.Timestamp
+	path := []expr.Field{field("path", str)}
+	unit := []expr.Field{field("unit", str)}
 	return probes{
-		"disk.usage":    {{field("mount", str)}, {field("mount", str), field("used_percent", expr.Double), field("inodes_used_percent", expr.Double)}},
-		"dir.usage":     {{field("path", str)}, {field("exists", yes), field("bytes", num), field("files", num), field("complete", yes)}},
-		"unit.status":   {{field("unit", str)}, {field("active_state", str), field("sub_state", str), field("restarts", num)}},
-		"process.match": {{field("pid_file", str), field("match", str)}, {field("running", yes)}},
+		"disk.usage": {{field("mount", str)}, {
+			field("mount", str), field("size", num), field("used", num), field("available", num), field("used_percent", part), field("inodes_used_percent", part),
+			field("read_only", yes),
+		}},
+		"dir.usage": {path, {field("exists", yes), field("bytes", num), field("files", num), field("complete", yes)}},
+		"file.stat": {path, {field("exists", yes), field("size", num), field("uid", num), field("gid", num), field("modified_at", at), field("is_dir", yes)}},
+		"log.tail":  {path, {field("exists", yes), listOf("lines")}},
+		"unit.status": {unit, {
+			field("load_state", str), field("active_state", str), field("sub_state", str), field("result", str), field("restarts", num),
+			field("main_pid", num), field("fragment_path", str), field("active_since", at), field("need_daemon_reload", yes),
+		}},
+		"config.validate": {unit, {field("known", yes), field("valid", yes)}},
+		"process.match":   {{field("pid_file", str), field("match", str)}, {field("running", yes), field("stale_pid_file", yes)}},
+		"process.top": {nil, {
+			listOf("processes", field("pid", num), field("command", str), field("user_seconds", part), field("system_seconds", part)), field("zombies", num),
+		}},
+		"net.listeners":   {nil, {listOf("listeners", field("port", num), field("process", str), field("unit", str))}},
+		"host.load":       {nil, {field("load1", part), field("cpus", num)}},
+		"package.updates": {nil, {field("pending", num), field("security", num)}},
+		"http.get":        {{field("url", str)}, {field("reachable", yes), field("status", num), field("error", str)}},
 	}
+}
+
+func listOf(name string, elem ...expr.Field) expr.Field {
+	return expr.Field{Name: name, Type: expr.List, Elem: elem}
 }
 
 func load(t *testing.T) *runbooks.Catalogue {
@@ -60,17 +83,30 @@ func load(t *testing.T) *runbooks.Catalogue {
 func TestShippedRunbooksCureTheirCauses(t *testing.T) {
 	t.Parallel()
 	c := load(t)
-	want := map[string]string{
-		"disk-full-logs": "free-space-by-rotation", "disk-full-deleted-open": "reopen-deleted-log", "inode-exhaustion": "clean-inodes-by-rule",
-		"crash-loop-and-start-limit": "restart-crashed-unit", "directory-over-budget": "clean-directory-over-budget", "process-gone": "start-supervised-process",
+	want := map[string][]string{
+		"cron-or-timer-not-running": {"rerun-failed-job", "start-stopped-timer"}, "crash-loop-and-start-limit": {"remove-stale-pid-file", "restart-crashed-unit"},
+		"directory-over-budget": {"clean-directory-over-budget"}, "disk-full-deleted-open": {"reopen-deleted-log"},
+		"disk-full-logs": {"free-space-by-rotation", "truncate-growing-log"}, "exporter-or-agent-down-not-the-host": {"start-stopped-exporter"},
+		"failed-dependency": {"start-after-dependency"}, "full-of-cores-or-crashdumps": {"clean-core-dumps"},
+		"hosts-override-or-stale-dns": {"flush-name-cache"}, "inode-exhaustion": {"clean-inodes-by-rule"}, "journald-full-or-corrupt": {"vacuum-journal"},
+		"lb-health-or-drain-wrong": {"return-backend-to-rotation"}, "package-half-configured": {"configure-unpacked-package"},
+		"port-conflict": {"stop-port-intruder"}, "postgres-connections-full": {"end-idle-connections"}, "postgres-lock-wait": {"end-forgotten-transaction"},
+		"process-gone": {"start-supervised-process"}, "runaway-cpu-process": {"end-runaway-process"}, "socket-activation-broken": {"restore-socket-activation"},
+		"stuck-but-alive": {"restart-stuck-unit", "stop-endless-redis-script"}, "tls-cert-expired": {"serve-renewed-certificate"},
+		"unit-masked-or-disabled-after-upgrade": {"start-disabled-unit"}, "upstream-down-502": {"end-maintenance-page"},
+		"wrong-file-permission-or-owner": {"give-back-file-of-root"}, "zombie-pile-up": {"restart-parent-of-zombies"},
 	}
-	for cause, name := range want {
-		if cures := c.ForCause(cause); len(cures) != 1 || cures[0].Name != name || cures[0].File != name+".yaml" {
-			t.Errorf("%s is cured by %v, want %s", cause, cures, name)
+	got := map[string][]string{}
+	for _, rb := range c.All() {
+		for _, cause := range rb.Cures {
+			got[cause] = append(got[cause], rb.Name)
+		}
+		if rb.File != rb.Name+".yaml" {
+			t.Errorf("%s is in %s", rb.Name, rb.File)
 		}
 	}
-	if len(c.All()) != len(want) {
-		t.Errorf("%d runbooks, want %d", len(c.All()), len(want))
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("causes and their cures (-want +got):\n%s", diff)
 	}
 }
 
@@ -83,15 +119,23 @@ func TestShippedRunbooksAreCareful(t *testing.T) {
 		if !slices.Contains(rb.Locks, "host") {
 			t.Errorf("%s does not lock its host", rb.Name)
 		}
+		if !strings.HasPrefix(string(rb.Source), "# ") {
+			t.Errorf("%s does not say on top why it is safe", rb.Name)
+		}
+		for _, in := range rb.Inputs {
+			if in.Description == "" {
+				t.Errorf("%s does not say what %s is", rb.Name, in.Name)
+			}
+		}
 		if rb.Escalate.To == "" || rb.Escalate.Say == "" || rb.Owner == "" {
 			t.Errorf("%s does not say what people are told", rb.Name)
 		}
-		if last := rb.Steps[len(rb.Steps)-1]; last.Verify.Hold < 10*time.Second {
+		if last := rb.Steps[len(rb.Steps)-1]; last.Effect != runbooks.Read && last.Verify.Hold < 10*time.Second {
 			t.Errorf("%s believes a reading that held for %s", rb.Name, last.Verify.Hold)
 		}
 		for _, s := range rb.Steps {
-			if s.Effect == runbooks.Irreversible {
-				t.Errorf("%s has an irreversible step", rb.Name)
+			if s.Effect == runbooks.Irreversible && (rb.Autonomy != runbooks.Approve || len(s.Preserve) == 0) {
+				t.Errorf("%s does what cannot be taken back without a person, or without saving what it destroys", rb.Name)
 			}
 		}
 	}
@@ -129,6 +173,24 @@ func TestShippedRunbooksBind(t *testing.T) {
 			"name": "worker", "start": `["/bin/worker","--daemon"]`, "match": `["/bin/worker"]`, "pid_file": "",
 		}},
 		"start-supervised-process/unknown": {map[string]any{"name": "bash"}, nil},
+		"clean-core-dumps/of the kernel":   {map[string]any{"mount": "/var/crash"}, map[string]string{"mount": "/var/crash", "folder": "/var/crash", "limit": "85"}},
+		"clean-core-dumps/of systemd":      {map[string]any{"mount": "/var"}, map[string]string{"mount": "/var", "folder": "/var/lib/systemd/coredump", "limit": "85"}},
+		"stop-port-intruder/one": {map[string]any{"unit": "nginx", "intruder": "apache2", "port": "443"}, map[string]string{
+			"unit": "nginx.service", "intruder": "apache2.service", "port": "443",
+		}},
+		"stop-port-intruder/no port":     {map[string]any{"unit": "nginx", "intruder": "apache2", "port": "https"}, nil},
+		"stop-port-intruder/no intruder": {map[string]any{"unit": "nginx", "port": "443"}, nil},
+		"end-runaway-process/one": {map[string]any{"program": "/usr/bin/perl", "argument": "/opt/report"}, map[string]string{
+			"program": "/usr/bin/perl", "argument": "/opt/report", "share": "50",
+		}},
+		"end-runaway-process/a name":    {map[string]any{"program": "perl", "argument": "/opt/report"}, nil},
+		"end-runaway-process/an option": {map[string]any{"program": "/usr/bin/perl", "argument": "-e"}, nil},
+		"end-forgotten-transaction/one": {map[string]any{"database": "orders"}, map[string]string{"database": "orders", "idle_seconds": "60"}},
+		"give-back-file-of-root/one": {map[string]any{"path": "/var/log/a/b.log", "like": "/var/log/a", "unit": "a"}, map[string]string{
+			"path": "/var/log/a/b.log", "like": "/var/log/a", "unit": "a.service",
+		}},
+		"give-back-file-of-root/out of its folder": {map[string]any{"path": "/var/log/../../etc/shadow", "like": "/var/log/a", "unit": "a"}, nil},
+		"vacuum-journal/one":                       {map[string]any{"mount": "/var"}, map[string]string{"mount": "/var", "keep": "524288000", "limit": "85"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

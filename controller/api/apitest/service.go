@@ -383,8 +383,35 @@ func (s *Service) BundlePath(context.Context, string) (string, error) {
 	return s.Bundle, nil
 }
 
+// PreviewRun implements api.Service: on any target, which declares nothing.
+func (s *Service) PreviewRun(_ context.Context, req api.RunRequest) ([]runbooks.BoundInput, error) {
+	for _, rb := range s.Books {
+		if rb.Name == req.Runbook {
+			target := entity.Entity{ID: req.Target, Kind: entity.Host}
+			return runbooks.PreviewInputs(rb, req.Inputs, runbooks.FromVars(nil, target, target))
+		}
+	}
+	return nil, fault.New(fault.NotFound, "there is no runbook %q", req.Runbook)
+}
+
 // Runbooks implements api.Service.
 func (s *Service) Runbooks() []*runbooks.Runbook { return s.Books }
+
+// Catalogue implements api.Service.
+func (s *Service) Catalogue() api.CatalogueInfo {
+	return api.CatalogueInfo{Runbooks: len(s.Books), Causes: 1, LoadedAt: Start(), Git: &api.PinInfo{
+		Commit: "0123456789abcdef0123456789abcdef01234567", Subject: "rotate sooner", URL: "https://git.example/catalogue.git", Ref: "main",
+		Digest: "sha256:00", At: Start(), By: "ada", Act: "pulled",
+	}}
+}
+
+// LevelOf implements api.Service.
+func (s *Service) LevelOf(string) api.RunbookLevel {
+	return api.RunbookLevel{InForce: "approve", Ceiling: "auto", Because: []string{"auto in the file, approve by policy"}}
+}
+
+// ReloadFor implements api.Service.
+func (s *Service) ReloadFor(context.Context, string) error { return s.NotReady }
 
 // Causes implements api.Service.
 func (s *Service) Causes() []api.CauseInfo {

@@ -73,7 +73,7 @@ func migrate(ctx context.Context, db *sql.DB, d Dialect, logger *slog.Logger) er
 	if err != nil {
 		return err
 	}
-	options := []goose.ProviderOption{goose.WithSlog(logger), goose.WithDisableGlobalRegistry(true)}
+	options := []goose.ProviderOption{goose.WithSlog(logger), goose.WithDisableGlobalRegistry(true), goose.WithGoMigrations(runsMigration(d))}
 	if d.Locker != nil {
 		options = append(options, goose.WithSessionLocker(d.Locker))
 	}

@@ -45,6 +45,9 @@ func (t *tx) SaveIncident(ctx context.Context, in *incident.Incident) error {
 	if err := t.putEvents(ctx, in.ID, events); err != nil {
 		return err
 	}
+	if err := t.putRuns(ctx, in); err != nil {
+		return err
+	}
 	return t.putKeys(ctx, in)
 }
 

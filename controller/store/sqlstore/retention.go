@@ -121,6 +121,7 @@ func (w *work) deleteIncident(ctx context.Context, id string) error {
 		`DELETE FROM jobs WHERE incident_id <> '' AND incident_id = $1`,
 		`DELETE FROM events WHERE incident_id = $1`,
 		`DELETE FROM incident_keys WHERE incident_id = $1`,
+		`DELETE FROM runs WHERE incident_id = $1`,
 		`DELETE FROM incidents WHERE id = $1`,
 	} {
 		if _, err := w.exec(ctx, statement, id); err != nil {

@@ -34,6 +34,7 @@ func Exercise(t *testing.T, fresh func(t *testing.T) Place) {
 		{"Bodies", bodies},
 		{"Incidents", incidents},
 		{"Lists", lists},
+		{"Runs", runs},
 		{"Claims", claims},
 		{"Jobs", jobs},
 		{"Locks", locks},

@@ -152,4 +152,7 @@ func TestDigestChangesWithTheCase(t *testing.T) {
 			t.Errorf("another %s has the same digest", name)
 		}
 	}
+	if digestOf(func(c *faults.Case) { c.Fault.Cures = []faults.Cure{{Runbook: "mend-it"}} }) != base {
+		t.Error("a runbook that people may start is no part of the question, and changes the digest")
+	}
 }

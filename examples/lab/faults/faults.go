@@ -54,6 +54,10 @@ type Fault struct {
 	// fault has no scripts and no truth of its own.
 	Together []string `yaml:"together"`
 	Truth    Truth    `yaml:"truth"`
+	// Cures are runbooks that a person may start against it, each of which mends
+	// it alone; "lab cures" tries them. They are no part of what the benchmark
+	// asks, so that its records stay good when one is added.
+	Cures []Cure `yaml:"cures" json:"-"`
 
 	// Inject, Injected and Heal are shell texts, run by "sh -eu" as root on the
 	// host. Injected ends with 0 while the fault is there: one that did not take
@@ -89,6 +93,14 @@ type Truth struct {
 	// Cure says whether a machine may fix it: some runbook of the kind exists
 	// anywhere that is safe. False means that acting is an error.
 	Cure bool `yaml:"cure"`
+}
+
+// Cure is a shipped runbook with what a person gives it.
+type Cure struct {
+	Runbook string `yaml:"runbook"`
+	// Host is where it is started; "" means where the fault was injected.
+	Host   string            `yaml:"host"`
+	Inputs map[string]string `yaml:"inputs"`
 }
 
 // Case is a fault on a host, with its truth.
@@ -168,8 +180,8 @@ func (f *Fault) validate() error {
 		refuse("group %q: A to J, healthy, or unknown", f.Group)
 	}
 	if len(f.Together) > 0 {
-		if f.Inject+f.Injected+f.Heal != "" || f.Truth.Cause != "" || f.Host != "" {
-			refuse("it is made of others, and has no host, scripts and truth of its own")
+		if f.Inject+f.Injected+f.Heal != "" || f.Truth.Cause != "" || f.Host != "" || len(f.Cures) > 0 {
+			refuse("it is made of others, and has no host, scripts, truth and cures of its own")
 		}
 		return errors.Join(errs...)
 	}
@@ -184,6 +196,11 @@ func (f *Fault) validate() error {
 			refuse("disk %q of %d MiB: an absolute path and 8 to 512 MiB", d.Mount, d.MiB)
 		}
 	}
+	for _, c := range f.Cures {
+		if !names.MatchString(c.Runbook) || c.Host != "" && !names.MatchString(c.Host) {
+			refuse("cure %q on %q: a runbook and a host by their names", c.Runbook, c.Host)
+		}
+	}
 	errs = append(errs, f.validateTruth())
 	return errors.Join(errs...)
 }
@@ -191,7 +208,7 @@ func (f *Fault) validate() error {
 func (f *Fault) validateTruth() error {
 	t := f.Truth
 	switch {
-	case f.Healthy() && (t.Cause != "" || t.Unknown || t.Cure || len(f.Alerts) > 0):
+	case f.Healthy() && (t.Cause != "" || t.Unknown || t.Cure || len(f.Alerts)+len(f.Cures) > 0):
 		return errors.New("nothing is broken, so that there is no cause, no cure and no alert")
 	case f.Healthy():
 		return nil

@@ -1,6 +1,8 @@
 package faults
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -79,6 +81,11 @@ func TestMistakesAreNamed(t *testing.T) {
 		{"healthy with a cause", strings.Replace(good, "group: A", "group: healthy", 1), "nothing is broken"},
 		{"made of others and itself", "title: x\ngroup: A\ntogether: [f]\n", "part of itself"},
 		{"made of what is not there", "title: x\ngroup: A\ntogether: [g]\n", "no fault"},
+		{"cures", good + "cures: [{runbook: mend-it, host: db1, inputs: {unit: a.service}}]\n", ""},
+		{"typo in a cure", good + "cures: [{runbok: mend-it}]\n", "field runbok not found"},
+		{"cure without a runbook", good + "cures: [{host: db1}]\n", "a runbook and a host"},
+		{"cure of what is made of others", "title: x\ngroup: A\ntogether: [f]\ncures: [{runbook: mend-it}]\n", "made of others"},
+		{"cure of what is healthy", strings.Replace(good, "group: A", "group: healthy", 1) + "cures: [{runbook: mend-it}]\n", "nothing is broken"},
 		{"disk too big", good + "disks: [{mount: /x, mib: 5000}]\n", "8 to 512 MiB"},
 	} {
 		files := folder(c.text)
@@ -88,6 +95,22 @@ func TestMistakesAreNamed(t *testing.T) {
 		_, err := Load(files)
 		if (c.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
+		}
+	}
+}
+
+// TestCuresAreShipped: a runbook that is gone or was renamed cures nothing.
+func TestCuresAreShipped(t *testing.T) {
+	t.Parallel()
+	all, err := All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range all {
+		for _, c := range f.Cures {
+			if _, err := os.Stat(filepath.Join("..", "..", "..", "runbooks", "library", c.Runbook+".yaml")); err != nil {
+				t.Errorf("%s: %v", f.ID, err)
+			}
 		}
 	}
 }

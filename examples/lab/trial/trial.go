@@ -183,7 +183,7 @@ func (b *Bench) run(ctx context.Context, r *bench.Record, cases []faults.Case) e
 	}
 	mended := false
 	if bench.Judge(r, cases, m.observed(), b.Tool.Own(), true); r.Fixed { // if so
-		mended = b.fixed(ctx, cases)
+		mended = b.fixed(ctx, cases, fixedLimit)
 	}
 	if !bench.Judge(r, cases, m.observed(), b.Tool.Own(), mended) {
 		return nil
@@ -357,9 +357,10 @@ func (b *Bench) waitForAlerts(ctx context.Context, cases []faults.Case) error {
 	}
 }
 
-// fixed says whether no fault is there any more and none of its alerts fires.
-func (b *Bench) fixed(ctx context.Context, cases []faults.Case) bool {
-	ctx, cancel := context.WithTimeout(ctx, fixedLimit)
+// fixed says whether within the limit no fault is there any more and none of its
+// alerts fires.
+func (b *Bench) fixed(ctx context.Context, cases []faults.Case, limit time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()

@@ -23,6 +23,8 @@ const (
 	killTimeout = 5 * time.Second
 	// maxTree bounds the processes under sudo that are ended one by one.
 	maxTree = 500
+	// smallOutput is the limit where little is wanted.
+	smallOutput = 64 << 10
 	// maxLine is MAX_ARG_STRLEN of Linux: sshd passes the line as one argument.
 	maxLine = 128<<10 - 1
 )

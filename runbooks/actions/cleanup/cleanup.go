@@ -39,6 +39,7 @@ type Action struct{}
 
 var (
 	_ engine.Action        = Action{}
+	_ engine.OnlyFiles     = Action{}
 	_ engine.Verifier      = Action{}
 	_ engine.Witness       = Action{}
 	_ engine.Narrower      = Action{}
@@ -69,6 +70,9 @@ type saved struct {
 
 // Name implements runbooks.Decoder.
 func (Action) Name() string { return "cleanup" }
+
+// ChangesOnlyFiles implements engine.OnlyFiles.
+func (Action) ChangesOnlyFiles() {}
 
 // Decode implements runbooks.Decoder. An age must be said: a rule without one
 // would delete what is being written.

@@ -46,6 +46,7 @@ type Action struct {
 
 var (
 	_ engine.Action        = Action{}
+	_ engine.OnlyFiles     = Action{}
 	_ engine.Verifier      = Action{}
 	_ engine.Undoer        = Action{}
 	_ engine.Witness       = Action{}
@@ -94,6 +95,9 @@ type saved struct {
 
 // Name implements runbooks.Decoder.
 func (Action) Name() string { return "file" }
+
+// ChangesOnlyFiles implements engine.OnlyFiles.
+func (Action) ChangesOnlyFiles() {}
 
 // Verbatim implements runbooks.Verbatim: validate reads ${file} too.
 func (Action) Verbatim() []string { return []string{"validate"} }

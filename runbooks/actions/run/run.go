@@ -20,7 +20,10 @@ const maxArguments = 1000
 // Action is the action "run".
 type Action struct{}
 
-var _ engine.Action = Action{}
+var (
+	_ engine.Action    = Action{}
+	_ engine.OnlyFiles = Action{}
+)
 
 // with is an argv whose elements are templates.
 type with struct {
@@ -29,6 +32,10 @@ type with struct {
 
 // Name implements runbooks.Decoder.
 func (Action) Name() string { return "run" }
+
+// ChangesOnlyFiles implements engine.OnlyFiles. What else its
+// program does fails in a rehearsal, and can be seen to.
+func (Action) ChangesOnlyFiles() {}
 
 // Decode reads a list of arguments, or one argv input in place of all of them.
 func (Action) Decode(n *yamlx.Node, c *runbooks.StepContext) (runbooks.Decoded, error) {

@@ -32,6 +32,7 @@ type Action struct{}
 
 var (
 	_ engine.Action     = Action{}
+	_ engine.OnlyFiles  = Action{}
 	_ runbooks.Verbatim = Action{}
 )
 
@@ -50,6 +51,10 @@ type saved struct {
 
 // Name implements runbooks.Decoder.
 func (Action) Name() string { return "script" }
+
+// ChangesOnlyFiles implements engine.OnlyFiles. What else its
+// program does fails in a rehearsal, and can be seen to.
+func (Action) ChangesOnlyFiles() {}
 
 // Verbatim implements runbooks.Verbatim.
 func (Action) Verbatim() []string { return []string{"body"} }

@@ -22,7 +22,7 @@ func redisCommands() map[string]runbooks.Effect {
 	for effect, names := range map[runbooks.Effect]string{
 		runbooks.Read: "PING,GET,MGET,EXISTS,TTL,PTTL,TYPE,STRLEN,LLEN,SCARD,ZCARD,HLEN,HGET,HMGET,DBSIZE,LASTSAVE,ROLE,INFO,CONFIG GET," +
 			"MEMORY USAGE,CLIENT LIST",
-		runbooks.Write:        "SET,EXPIRE,PERSIST,HSET,BGSAVE,BGREWRITEAOF,CONFIG SET,CLIENT KILL,MEMORY PURGE",
+		runbooks.Write:        "SET,EXPIRE,PERSIST,HSET,BGSAVE,BGREWRITEAOF,CONFIG SET,CLIENT KILL,MEMORY PURGE,SCRIPT KILL",
 		runbooks.Irreversible: "DEL,UNLINK,HDEL,CONFIG REWRITE",
 	} {
 		for name := range strings.SplitSeq(names, ",") {

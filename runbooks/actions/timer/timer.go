@@ -4,13 +4,10 @@
 // What a job has done cannot be taken back, so it has no undo. A job that is at
 // work already is not started beside itself, and none is started twice.
 //
-// Jobs of cron are left out on purpose. A line of a crontab is shell text in the
+// Lines of a crontab are left out on purpose. Such a line is shell text in the
 // environment that cron makes for it (PATH, SHELL, % as line feeds, a session of
-// PAM): run in another, it is another job. It would run outside of what the
-// agent's guard sees, nothing keeps it from running beside cron's own start of
-// it, and nothing is left by which it could be told whether it ran: an invocation
-// of a unit has an id, a cron job has a line in a log at most. Who wants a job to
-// be run by runbooks makes it a timer, or names its command in a run step.
+// PAM): run in another, it is another job, outside of what the agent's guard
+// sees. The scripts of cron.daily and its like are another action, cron.
 package timer
 
 import (

@@ -40,6 +40,7 @@ type Action struct {
 
 var (
 	_ engine.Action        = Action{}
+	_ engine.OnlyFiles     = Action{}
 	_ engine.Verifier      = Action{}
 	_ engine.Witness       = Action{}
 	_ engine.SubjectTeller = Action{}
@@ -60,6 +61,9 @@ type saved struct {
 
 // Name implements runbooks.Decoder.
 func (Action) Name() string { return "truncate_log" }
+
+// ChangesOnlyFiles implements engine.OnlyFiles.
+func (Action) ChangesOnlyFiles() {}
 
 // Decode implements runbooks.Decoder.
 func (Action) Decode(n *yamlx.Node, c *runbooks.StepContext) (runbooks.Decoded, error) {

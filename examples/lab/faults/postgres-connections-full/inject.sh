@@ -12,4 +12,9 @@ END
 chmod 755 /home/ops/bin/export-orders
 chown ops: /home/ops/bin/export-orders
 setsid runuser -u ops -- /home/ops/bin/export-orders </dev/null >/dev/null 2>&1 &
-sleep 8
+n=0
+until test "$(pgrep -u postgres -f 'postgres: 15/main: orders orders 10' | wc -l)" -ge 33; do
+	sleep 1
+	n=$((n + 1))
+	test $n -lt 30
+done

@@ -1,0 +1,2 @@
+test "$(systemctl is-failed srv-receipts.mount)" = failed
+! systemctl is-active --quiet orders.service

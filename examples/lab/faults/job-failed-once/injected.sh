@@ -1,0 +1,1 @@
+test "$(systemctl is-failed stock-export.service)" = failed

@@ -1,0 +1,1 @@
+test "$(systemctl is-failed label-spool.service)" = failed

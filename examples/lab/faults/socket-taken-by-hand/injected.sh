@@ -1,0 +1,2 @@
+! systemctl is-active --quiet ticket-hook.socket
+systemctl is-active --quiet ticket-hook.service
