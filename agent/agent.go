@@ -101,6 +101,7 @@ type Agent struct {
 	mu sync.Mutex // guards below
 	// running are the jobs in work, pending the reports not yet accepted.
 	running   map[string]*running
+	heard     time.Time // when the controller was last surely heard from
 	pending   map[string]job.Report
 	link      *job.Link
 	identity  job.Identity // the newest; Options.Identity is the one started with

@@ -63,11 +63,21 @@ func (a *Agent) leases() map[string]int64 {
 func (a *Agent) confirm(at time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if at.After(a.heard) {
+		a.heard = at
+	}
 	for _, r := range a.running {
 		if r.lapse != nil && r.since.Before(at) {
 			r.lapse.Reset(a.Timing.Lease - time.Since(at))
 		}
 	}
+}
+
+// lastHeard is when the controller was last surely heard from.
+func (a *Agent) lastHeard() time.Time {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.heard
 }
 
 // sendPending sends what is not yet accepted, now and again, while the link is

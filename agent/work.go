@@ -207,11 +207,15 @@ func (a *Agent) deps(j job.Job, jl engine.Journal) engine.Deps {
 	if roots == nil {
 		roots = guard.DefaultCleanupRoots()
 	}
-	return engine.Deps{
+	deps := engine.Deps{
 		CommandOutlives: a.CommandOutlives,
 		Actions:         a.Actions, Probes: diagnostics.Reader{Probes: a.Probes, Now: a.Now}, Specs: diagnostics.SpecsOf(a.Probes), Journal: jl, Now: a.Now, CleanupRoots: roots, ManagedFiles: a.Limits.ManagedFiles,
 		Logger: a.Logger, OnEvent: a.progressOf(j).engineEvent,
 	}
+	if j.Target.Local() {
+		deps.Heard = a.lastHeard
+	}
+	return deps
 }
 
 func binding(rb *runbooks.Runbook, j job.Job, spec job.PlanSpec) engine.Binding {

@@ -202,6 +202,7 @@ type rawSpec struct {
 	Autonomy    *yamlx.Node   `yaml:"autonomy"`
 	Escalate    *yamlx.Node   `yaml:"escalate"`
 	SelfService bool          `yaml:"self_service"`
+	Deadman     *yamlx.Node   `yaml:"deadman"`
 }
 
 func (p *parser) document() {
@@ -227,6 +228,7 @@ func (p *parser) document() {
 	p.targets(doc.Spec.Targets)
 	p.limits(doc.Spec.Limits)
 	p.requirements(doc.Spec.Require, at(spec, "require"))
+	p.deadman(doc.Spec.Deadman)
 	p.rb.Flow = p.flow(doc.Spec.Steps, at(spec, "steps"), PhaseMain)
 	p.rb.OnFailure = p.flow(doc.Spec.OnFailure, at(spec, "on_failure"), PhaseOnFailure)
 	p.rb.Always = p.flow(doc.Spec.Always, at(spec, "always"), PhaseAlways)
@@ -238,7 +240,7 @@ func (p *parser) document() {
 // decodeDocument reads the outer form. Keys of spec that come later are
 // looked for where they stand.
 func (p *parser) decodeDocument(doc *rawDocument) {
-	later := []string{"deadman", "waves", "windows", "rate", "breaker", "keep_healthy"}
+	later := []string{"waves", "windows", "rate", "breaker", "keep_healthy"}
 	spec := at(p.root, "spec")
 	for _, e := range yamlx.Errors(p.root.Decode(doc)) {
 		if key := keyAt(spec, e); e.Rule == yamlx.RuleUnknownField && slices.Contains(later, key) {
@@ -371,6 +373,21 @@ func (p *parser) escalate(n *yamlx.Node) {
 	p.rb.Escalate = Escalate{To: raw.To, Say: raw.Say}
 	if raw.Collect != nil {
 		p.rb.Escalate.Collect = p.evidenceNames(raw.Collect)
+	}
+}
+
+// deadman reads within what time a step that may cut off its own host must have
+// been heard of.
+func (p *parser) deadman(n *yamlx.Node) {
+	if n == nil {
+		return
+	}
+	if err := n.Decode(&p.rb.Deadman); err != nil {
+		p.foreign(n, RuleForm, err)
+		return
+	}
+	if p.rb.Deadman < MinDeadman || p.rb.Deadman > MaxDeadman {
+		p.fail(n, RuleBounded, "deadman is %s; it must be %s to %s", p.rb.Deadman, MinDeadman, MaxDeadman)
 	}
 }
 

@@ -22,11 +22,13 @@ type rawStep struct {
 	Repeat   *yamlx.Node    `yaml:"repeat"`
 	Retry    *yamlx.Node    `yaml:"retry"`
 	Outputs  *yamlx.Node    `yaml:"outputs"`
+
+	MayCutAccess *yamlx.Node `yaml:"may_cut_access"`
 }
 
 // laterStepWords are of the language, but not of this version.
 func laterStepWords() []string {
-	return []string{"may_cut_access", "at_once", "deadman", "waves", "join"}
+	return []string{"at_once", "deadman", "waves", "join"}
 }
 
 // EvidenceNames lists what a step can save before it destroys it.
@@ -64,7 +66,34 @@ func (p *parser) step(n *yamlx.Node) (Step, bool) {
 	p.repeat(&s, raw.Repeat, d)
 	p.retry(&s, raw.Retry)
 	p.stepOutputs(&s, raw.Outputs)
+	p.mayCutAccess(&s, raw.MayCutAccess)
 	return s, len(p.errs) == before
+}
+
+// mayCutAccess reads that a step may cut off its own host. It can be taken back,
+// and is, by an agent that hears nothing any more.
+func (p *parser) mayCutAccess(s *Step, n *yamlx.Node) {
+	may := false
+	if n == nil {
+		return
+	}
+	if err := n.Decode(&may); err != nil {
+		p.foreign(n, RuleForm, err)
+		return
+	}
+	switch {
+	case !may:
+	case p.rb.Deadman == 0:
+		p.add(n.Errorf("step %q may cut its own access, and nothing says how long it may be unheard of", s.ID).WithRule(RuleBounded).
+			WithHint("in spec: deadman: 3m"))
+	case s.Effect == Read || !s.Undoes():
+		p.fail(n, RuleVerified, "step %q may cut its own access, and cannot be taken back", s.ID)
+	case p.phase != PhaseMain:
+		p.fail(n, RuleForm, "what follows a run is not taken back, and so may not cut its own access")
+	}
+	if may {
+		s.Deadman = p.rb.Deadman
+	}
 }
 
 // stepHead reads what needs no action: id, if, as and timeout.

@@ -118,6 +118,7 @@ type PlannedStep struct {
 	Verify    string        `json:"verify"` // in words
 	Undo      string        `json:"undo"`   // in words; "none" when it cannot be undone
 	Timeout   time.Duration `json:"timeout_ns"`
+	Deadman   time.Duration `json:"deadman_ns,omitempty"` // taken back when the agent hears nothing for so long; 0 when it cannot cut its access
 	WorstCase time.Duration `json:"worst_case_ns"`
 }
 

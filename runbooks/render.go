@@ -77,6 +77,9 @@ func renderStep(b *strings.Builder, n int, s PlannedStep) {
 	row("verify", s.Verify)
 	row("undo", s.Undo)
 	row("time-out", s.Timeout.String())
+	if s.Deadman > 0 {
+		row("deadman", "taken back when the agent does not hear from its controller within "+s.Deadman.String())
+	}
 	for line := range strings.Lines(s.Diff) {
 		fmt.Fprintf(b, "   | %s\n", oneLine(strings.TrimSuffix(line, "\n")))
 	}

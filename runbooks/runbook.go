@@ -14,6 +14,8 @@ const (
 	MaxDeadline         = 24 * time.Hour
 	DefaultVerifyWithin = time.Minute
 	MaxSteps            = 200
+	MinDeadman          = 30 * time.Second // an agent hears from its controller every few seconds
+	MaxDeadman          = time.Hour
 	MaxFileBytes        = 1 << 20
 	MaxParts            = 1000        // of one step's change; they travel with the plan, some 40 bytes each
 	VerifyEvery         = time.Second // how often a verification is asked again, at first; backs off to 10 s
@@ -32,6 +34,7 @@ type Runbook struct {
 	MaxTargets  int
 	Locks       []string // with ${...}; "host" means the target
 	Deadline    time.Duration
+	Deadman     time.Duration // of the steps that may cut their own access; 0 when there are none
 	Probes      []ProbeUse
 	Require     []Requirement
 	Steps       []Step // all of them, in the order of the file
@@ -108,10 +111,13 @@ type Step struct {
 	Undo     Undo
 	Repeat   Repeat
 	Retry    Retry
-	Outputs  []Output
-	Each     []Each // the foreach blocks around it, the outermost first
-	Phase    Phase
-	Line     int // in the file, for messages
+	// Deadman is of a step that may cut off the host that it acts on: when its agent has not heard from the controller for so long
+	// after the step began, it takes the step back. 0 is of any other step.
+	Deadman time.Duration
+	Outputs []Output
+	Each    []Each // the foreach blocks around it, the outermost first
+	Phase   Phase
+	Line    int // in the file, for messages
 }
 
 // Verify is what must be true after a step, by when, and for how long.

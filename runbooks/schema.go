@@ -56,6 +56,7 @@ func specForm(probes ProbeSpecs) *Form {
 			May("collect", evidenceForm("what is saved for them", 0)),
 			May("say", TextForm("what they should know")),
 		)),
+		May("deadman", DurationForm("how long a step that may cut its own access may be unheard of: 30s to 1h")),
 		May("self_service", FlagForm("requesters may start it on what is theirs")),
 	)
 }
@@ -167,6 +168,7 @@ func stepForm(decoders []Decoder) *Form {
 			May("delay", DurationForm("before the second try")),
 			May("backoff", &Form{Doc: "by which the delay grows each time, 1 to 10", Types: []string{"number"}, Least: new(1.0), Most: new(10.0)}),
 		)),
+		May("may_cut_access", FlagForm("it may cut off its own host: taken back when nothing is heard within deadman")),
 		May("outputs", EntriesForm("values that it finds out, for the conditions behind it", namePattern, MappingForm("",
 			Need("type", WordForm("", elementTypes()...)),
 			Need("from", ExpressionForm("expression over result")),

@@ -2,6 +2,7 @@ package agenttest
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -97,6 +98,32 @@ func TestNoStepStartsInAPartitionLongerThanTheLease(t *testing.T) {
 		if at := h.starts("r")["second"]; at.Before(healed) {
 			t.Errorf("the second step began %s before the partition ended", healed.Sub(at))
 		}
+	})
+}
+
+// TestAStepThatCutsTheWayToTheControllerIsTakenBack: in a partition that it may
+// have brought about; and one that did not is kept.
+func TestAStepThatCutsTheWayToTheControllerIsTakenBack(t *testing.T) {
+	t.Parallel()
+	cutting := strings.ReplaceAll(strings.Replace(runbook("5m"), "limits: {deadline: 2h}", "limits: {deadline: 2h}\n  deadman: 3m", 1),
+		"repeat: {ask: one.n >= 1}", "repeat: {ask: one.n >= 1}\n      may_cut_access: true")
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, newDesk(t))
+		h.start()
+		defer h.stop()
+		h.expect(h.k.do(h.runJob("kept", cutting)), runbooks.RunVerified, 1, 1)
+		j := h.runJob("r", cutting)
+		h.k.order("web1", j)
+		for h.lines("one") < 2 {
+			time.Sleep(time.Millisecond)
+		}
+		h.k.wire.goDark()
+		time.Sleep(4 * time.Minute)
+		if h.lines("one") != 2 || h.lines("one-undone") != 1 || h.lines("two") != 1 {
+			t.Fatalf("in the partition: acted %d times, undone %d times, two %d times", h.lines("one"), h.lines("one-undone"), h.lines("two"))
+		}
+		h.k.wire.heal()
+		h.expect(h.k.await("r"), runbooks.RunUndone, 2, 1)
 	})
 }
 

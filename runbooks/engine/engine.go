@@ -22,16 +22,19 @@ import (
 
 // Deps are what the engine works with.
 type Deps struct {
-	Actions      []Action
-	Probes       ProbeReader
-	Specs        runbooks.ProbeSpecs // the same that the runbook was parsed with
-	Journal      Journal
-	Now          func() time.Time
-	Sleep        func(ctx context.Context, d time.Duration) bool // waits, and reports whether ctx let it; nil: a real timer
-	OnEvent      func(Event)                                     // progress for the live view; called in order, must not block; nil is allowed
-	MaxHold      time.Duration                                   // shortens every hold; 0 does not
-	CleanupRoots []string                                        // the only places where files may be deleted
-	ManagedFiles []string                                        // patterns of files that something else than runbooks keeps as they are
+	Actions []Action
+	Probes  ProbeReader
+	Specs   runbooks.ProbeSpecs // the same that the runbook was parsed with
+	Journal Journal
+	Now     func() time.Time
+	Sleep   func(ctx context.Context, d time.Duration) bool // waits, and reports whether ctx let it; nil: a real timer
+	OnEvent func(Event)                                     // progress for the live view; called in order, must not block; nil is allowed
+	MaxHold time.Duration                                   // shortens every hold; 0 does not
+	// Heard is when the controller was last surely heard from, by an agent that runs on the target itself. nil for every other, which
+	// could not take a step back that has cut it off.
+	Heard        func() time.Time
+	CleanupRoots []string // the only places where files may be deleted
+	ManagedFiles []string // patterns of files that something else than runbooks keeps as they are
 	// CommandOutlives is how long after its step's time-out a command may be at work whose agent was killed over it. 0 means as long
 	// as its target lets it (remote.EndsWithin); below 0, that none does (a crash that is only played).
 	CommandOutlives time.Duration

@@ -139,7 +139,7 @@ func (p *prepared) step(ctx context.Context, step runbooks.Step, here place, d D
 	step.ID = here.id(step.ID)
 	planned := runbooks.PlannedStep{
 		ID: step.ID, Phase: step.Phase, Each: here.each, When: here.when, Skipped: here.skipped, Action: step.Action, Effect: step.Effect, As: step.As, Preserve: append([]string{}, step.Preserve...),
-		Undo: "none", Timeout: step.Timeout, WorstCase: step.WorstCase(),
+		Undo: "none", Timeout: step.Timeout, Deadman: step.Deadman, WorstCase: step.WorstCase(),
 	}
 	switch {
 	case planned.Skipped != "" || step.If == "":
@@ -153,6 +153,9 @@ func (p *prepared) step(ctx context.Context, step runbooks.Step, here place, d D
 		var err error
 		if change, err = p.change(ctx, step, here.scope, d, &planned); err != nil {
 			return fmt.Errorf("plan step %s: %w", step.ID, err)
+		}
+		if step.Deadman > 0 && d.Heard == nil {
+			p.refuse("step %s may cut its own access, and only an agent that runs on %s itself could take it back", step.ID, p.plan.Target)
 		}
 		if a, asks := step.With.(runbooks.Approval); asks {
 			p.plan.Ask(a)

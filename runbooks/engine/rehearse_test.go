@@ -108,6 +108,7 @@ func (w *world) wantStatuses(all runbooks.Rehearsal, want map[string]string) {
 func TestStepsSeeEachOthersWorkAndNothingIsKept(t *testing.T) {
 	t.Parallel()
 	w := newStage(t, stageProbes+`
+  limits: {deadline: 2h}
   steps:
     - id: add
       run: [sh, -c, 'echo two >>"$1"; echo hello; echo oops >&2', sh, DIR/log]
@@ -167,7 +168,7 @@ func TestAStepThatFailsEndsTheRehearsal(t *testing.T) {
 `)
 	_, done := w.rehearse()
 	w.wantStatuses(done, map[string]string{
-		"bad": "failed run sh on localhost: exit status 4: why", "behind": "not_reached step bad failed",
+		"bad": "failed exit status 4: why", "behind": "not_reached step bad failed",
 		"say": "not_rehearsed it follows a run that failed and was taken back", "end": "not_reached step bad failed",
 	})
 	if bad := done.Steps[0]; !done.Failed() || bad.ExitCode != 4 || len(bad.Warnings) != 1 || !strings.Contains(bad.Warnings[0], "no service") {

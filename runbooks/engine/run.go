@@ -244,7 +244,7 @@ func (x *run) carryMain(ctx context.Context) (runbooks.RunStatus, string, error)
 		case end == goOn:
 			return runbooks.RunVerified, x.reservations(), nil
 		}
-		x.leaving = &leavingRecord{Ending: end, Why: x.why, Cancelled: ctx.Err() != nil}
+		x.leaving = &leavingRecord{Ending: end, Why: x.why, Cancelled: ctx.Err() != nil && !errors.Is(context.Cause(ctx), ErrSuspended)}
 		if end.takesBack() && len(x.changed()) > 0 {
 			if err := x.append(ctx, "", 0, RecordLeaving, x.leaving); err != nil {
 				return x.statusAfterJournal(), err.Error(), err

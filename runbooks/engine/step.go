@@ -346,6 +346,9 @@ func (s *stepRun) measure(ctx context.Context, out Outcome) (ending, error) {
 		v.Hold = most
 	}
 	w := &watch{Verify: v, Now: s.run.d.Now, Sleep: s.run.d.sleep, Ask: func(ctx context.Context) Reading { return s.ask(ctx, out) }}
+	if s.step.Deadman > 0 && s.past.attempt > 0 {
+		return s.decide(ctx, s.unlessCutOff(ctx, w))
+	}
 	return s.decide(ctx, w.run(ctx))
 }
 
