@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -152,7 +153,19 @@ func (t *turn) decide() (triage.Decision, error) {
 			Action: triage.Wait, Reason: triage.TargetBusy, Detail: err.Error(), RunID: run.ID, LookAt: t.at.Add(busyRetry),
 		}, nil
 	}
+	if errors.Is(err, limits.ErrRate) {
+		return t.rateUsedUp(d, err), nil
+	}
 	return d, err
+}
+
+// rateUsedUp calls a person, and has the run wait when one is there.
+func (t *turn) rateUsedUp(d triage.Decision, err error) triage.Decision {
+	out := triage.Decision{Action: triage.Escalate, Reason: triage.RateUsedUp, Detail: err.Error(), RunID: d.RunID, Runbook: d.Runbook}
+	if t.in.Status == incident.Escalated {
+		out.Action, out.LookAt = triage.Wait, t.at.Add(busyRetry)
+	}
+	return out
 }
 
 func (t *turn) situation() triage.Situation {

@@ -140,6 +140,33 @@ func TestAPlanThatAsksForTwoPeopleWaitsForBoth(t *testing.T) {
 	}
 }
 
+// TestARunBeyondItsRateCallsAPersonAndWaits: one approval more is no reason.
+func TestARunBeyondItsRateCallsAPersonAndWaits(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.must(d.db.Update(t.Context(), func(tx store.Tx) error {
+		return tx.Lock(t.Context(), "rate/rotate on web1/1", "rate of another run", d.clock.now(), d.clock.now().Add(2*time.Hour))
+	}))
+	d.post(body(d.alert("firing", "ProcessGone", "web1:9100")))
+	d.report(looked(d.next(job.Diagnose), "relay"))
+	report := planned(d.next(job.Plan))
+	report.Plan.Rates = []runbooks.PlannedRate{{Name: "rotate on web1", Most: 1, Within: 2 * time.Hour}}
+	d.report(report)
+	d.approve(d.wantStatus(incident.AwaitingApproval, triage.WaitingForApproval).CurrentRun())
+	if in := d.wantStatus(incident.Escalated, triage.RateUsedUp); !strings.Contains(in.Escalation.Reason, triage.RateUsedUp.Sentence()) {
+		t.Errorf("escalation %+v", in.Escalation)
+	}
+	if calls := d.box.of(kindEscalated); len(calls) != 1 {
+		t.Errorf("%d calls", len(calls))
+	}
+	d.idle()
+	d.wait(3 * time.Hour)
+	d.next(job.Run) // it is free again, and the approval still stands
+	if calls := d.box.of(kindEscalated); len(calls) != 1 {
+		t.Errorf("%d calls", len(calls))
+	}
+}
+
 func TestApprovalTimesOutAndIsStillWelcome(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)

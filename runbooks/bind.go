@@ -165,7 +165,7 @@ func (b binder) choices(earlier []Input, in Input) ([]string, error) {
 		return nil, fmt.Errorf("has choices that are no list: %s", in.ChoicesFrom)
 	}
 	if len(list) == 0 {
-		return nil, fmt.Errorf("has nothing to choose from: %s is empty for this host", in.ChoicesFrom) //nolint:revive // it follows "input unit"
+		return nil, fmt.Errorf("has nothing to choose from: %s is empty for this host", in.ChoicesFrom)
 	}
 	choices := make([]string, 0, len(list))
 	for _, item := range list {

@@ -21,6 +21,11 @@ func DigestPlan(p Plan) string {
 	for _, name := range slices.Sorted(maps.Keys(p.Inputs)) {
 		d.strings(name, p.Inputs[name])
 	}
+	d.number(len(p.Rates))
+	for _, r := range p.Rates {
+		d.strings(r.Name, r.Within.String())
+		d.number(r.Most)
+	}
 	d.number(p.Approvals)
 	d.strings(p.ApproveRole)
 	d.list(p.Locks)

@@ -296,10 +296,12 @@ func (p *parser) limits(n *yamlx.Node) {
 	var raw struct {
 		Locks    []*yamlx.Node  `yaml:"locks"`
 		Deadline *time.Duration `yaml:"deadline"`
+		Rate     *yamlx.Node    `yaml:"rate"`
 	}
-	if n == nil || !p.decode(n, &raw, words{later: []string{"rate", "keep_healthy", "breaker", "windows", "concurrency"}}) {
+	if n == nil || !p.decode(n, &raw, words{later: []string{"keep_healthy", "breaker", "windows", "concurrency"}}) {
 		return
 	}
+	p.rates(raw.Rate)
 	p.tooMany(n, "locks", len(raw.Locks), maxEntries)
 	for _, l := range raw.Locks {
 		if text, ok := p.template(l); ok {

@@ -166,7 +166,7 @@ func TestUnsupportedWordsAreNeverIgnored(t *testing.T) {
 			t.Errorf("spec word %s: %v", word, err)
 		}
 	}
-	for _, word := range []string{"rate", "keep_healthy", "breaker"} {
+	for _, word := range []string{"keep_healthy", "breaker"} {
 		_, err := Parse("x.yaml", []byte(strings.Replace(whole, "limits: {", "limits: {"+word+": 1, ", 1)), testOptions())
 		if errs := yamlx.Errors(err); len(errs) == 0 || errs[0].Rule != RuleUnsupported {
 			t.Errorf("limit %s: %v", word, err)

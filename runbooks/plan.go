@@ -50,7 +50,8 @@ type Plan struct {
 	Preconditions []Precondition    `json:"preconditions"`
 	Steps         []PlannedStep     `json:"steps"`
 	Locks         []string          `json:"locks"`
-	Effect        Effect            `json:"effect"` // the strongest of the steps
+	Rates         []PlannedRate     `json:"rates,omitempty"` // how often such runs may begin
+	Effect        Effect            `json:"effect"`          // the strongest of the steps
 	Autonomy      Level             `json:"autonomy"`
 	Approvals     int               `json:"approvals,omitempty"`         // how many different people have to say yes; 0 leaves it to the level
 	ApproveRole   string            `json:"approve_role,omitempty"`      // the least role of those; "" leaves it to the effect

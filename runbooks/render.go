@@ -28,6 +28,9 @@ func (p Plan) Render() string {
 	if len(p.Locks) > 0 {
 		fmt.Fprintf(&b, "  locks     %s\n", oneLine(strings.Join(p.Locks, ", ")))
 	}
+	for _, r := range p.Rates {
+		fmt.Fprintf(&b, "  rate      %s: at most %s\n", oneLine(r.Name), Rate{r.Most, r.Within})
+	}
 	for _, c := range p.Preconditions {
 		renderPrecondition(&b, c)
 	}

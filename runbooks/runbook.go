@@ -34,19 +34,22 @@ type Runbook struct {
 	MaxTargets  int
 	Locks       []string // with ${...}; "host" means the target
 	Deadline    time.Duration
-	Deadman     time.Duration // of the steps that may cut their own access; 0 when there are none
-	Probes      []ProbeUse
-	Require     []Requirement
-	Steps       []Step // all of them, in the order of the file
-	Flow        []Block
-	OnFailure   []Block
-	Always      []Block
-	Autonomy    Level
-	Escalate    Escalate
-	Digest      string // "sha256:" + hex of Source
-	Source      []byte
-	File        string
-	Deeds       []string // of its steps and their undos, as causes forbid them: "unit.restarted"
+
+	RatePerTarget, RateOverall Rate // the controller counts
+
+	Deadman   time.Duration // of the steps that may cut their own access; 0 when there are none
+	Probes    []ProbeUse
+	Require   []Requirement
+	Steps     []Step // all of them, in the order of the file
+	Flow      []Block
+	OnFailure []Block
+	Always    []Block
+	Autonomy  Level
+	Escalate  Escalate
+	Digest    string // "sha256:" + hex of Source
+	Source    []byte
+	File      string
+	Deeds     []string // of its steps and their undos, as causes forbid them: "unit.restarted"
 }
 
 // InputType is what an input may hold.

@@ -38,6 +38,8 @@ func specForm(probes ProbeSpecs) *Form {
 		May("inputs", EntriesForm("typed values; expressions read inputs.<name>", namePattern, inputForm())),
 		May("targets", MappingForm("the hosts of a run", May("max", WholeForm("how many hosts a run may have", 1, 1)))),
 		May("limits", MappingForm("bounds of a run",
+			May("rate", MappingForm("how often runs begin: a number of runs within a time, like 2/24h",
+				May("per_target", patternForm("on one host", ratePattern)), May("overall", patternForm("on all hosts", ratePattern)))),
 			May("locks", ListForm("names that a run holds alone; host is the target", TextForm(""), 0, maxEntries)),
 			May("deadline", DurationForm("bound of the whole run: 30m unless said, at most 24h")),
 		)),

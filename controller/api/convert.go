@@ -3,7 +3,6 @@ package api
 import (
 	"cmp"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/secondline-ops/secondline/controller/access"
@@ -263,33 +262,6 @@ func DescribeRunbook(r *runbooks.Runbook) RunbookInfo {
 			return StepInfo{ID: s.ID, Action: s.Action, Effect: string(s.Effect)}
 		}),
 	}
-}
-
-// DescribeInput is the wire form of an input.
-func DescribeInput(i runbooks.Input) InputInfo {
-	return InputInfo{
-		Name: i.Name, Type: string(i.Type), Default: i.Default, Required: i.Required, Description: i.Description,
-		From: i.From, Max: i.Max, Pattern: i.Pattern, Choices: list(i.Choices), ChoicesFrom: i.ChoicesFrom,
-	}
-}
-
-// Accepts says in words what may be given: "percent, at most 99", "string, one
-// of: security, all".
-func (i InputInfo) Accepts() string {
-	text := i.Type
-	if i.Max != "" {
-		text += ", at most " + i.Max
-	}
-	if i.Pattern != "" {
-		text += ", matching " + i.Pattern
-	}
-	switch {
-	case len(i.Choices) > 0:
-		text += ", one of: " + strings.Join(i.Choices, ", ")
-	case i.ChoicesFrom != "":
-		text += ", one of what " + i.ChoicesFrom + " gives"
-	}
-	return text
 }
 
 func (c CauseInfo) whole() CauseInfo {

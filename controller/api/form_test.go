@@ -32,8 +32,8 @@ func TestAFormHasAllThatAPageNeedsToAsk(t *testing.T) {
 		{api.InputInfo{Name: "ticket", Type: "string", Required: true, Pattern: "[A-Z]+-[0-9]+", Choices: none}, "", "is missing"},
 		{api.InputInfo{Name: "limit", Type: "percent", Required: true, Max: "99", Choices: none}, "", "is 100, above its max of 99"},
 		{
-			api.InputInfo{Name: "unit", Type: "unit", Required: true, Choices: none, ChoicesFrom: "entity.self_service.units"}, "",
-			"has nothing to choose from: entity.self_service.units is empty for this host",
+			InputInfo: api.InputInfo{Name: "unit", Type: "unit", Required: true, Choices: none, ChoicesFrom: "entity.self_service.units"},
+			Problem:   "has nothing to choose from: entity.self_service.units is empty for this host",
 		},
 	}}
 	if diff := cmp.Diff(want, got); diff != "" {

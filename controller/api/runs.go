@@ -8,7 +8,6 @@ import (
 	"github.com/secondline-ops/secondline/controller/incident"
 	"github.com/secondline-ops/secondline/controller/store"
 	"github.com/secondline-ops/secondline/internal/fault"
-	"github.com/secondline-ops/secondline/runbooks"
 )
 
 // maxRunPages bounds how many pages of incidents one list of runs looks
@@ -146,24 +145,6 @@ func (s *Server) runAct(act func(Service, context.Context, string, string, strin
 
 func (s *Server) listRunbooks(*call) (any, error) {
 	return RunbookList{Runbooks: convert(s.o.Service.Runbooks(), DescribeRunbook)}, nil
-}
-
-func (s *Server) form(c *call) (any, error) {
-	req, err := decode[FormRequest](c)
-	if err != nil {
-		return nil, err
-	}
-	if req.Target == "" {
-		return nil, fault.New(fault.Invalid, "say on which target").WithField("target")
-	}
-	name := c.PathValue("name")
-	bound, err := s.o.Service.PreviewRun(c.Context(), RunRequest{Runbook: name, Target: req.Target, Inputs: req.Inputs})
-	if err != nil {
-		return nil, err
-	}
-	return Form{Runbook: name, Target: req.Target, Inputs: convert(bound, func(in runbooks.BoundInput) FormInput {
-		return FormInput{InputInfo: DescribeInput(in.Input), Value: in.Value, Problem: in.Problem}
-	})}, nil
 }
 
 func (s *Server) listCauses(*call) (any, error) {

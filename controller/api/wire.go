@@ -350,41 +350,6 @@ type RunbookInfo struct {
 	SelfService bool `json:"self_service"`
 }
 
-// InputInfo is an input of a runbook: all that a form needs to ask for it.
-type InputInfo struct {
-	Name        string `json:"name"`
-	Type        string `json:"type"`
-	Default     string `json:"default"`
-	Required    bool   `json:"required"` // it has no default; From may still give it
-	Description string `json:"description"`
-
-	From        string   `json:"from"`         // the expression that gives it, when nobody else does
-	Max         string   `json:"max"`          // of numbers
-	Pattern     string   `json:"pattern"`      // RE2 that the whole value matches
-	Choices     []string `json:"choices"`      // the only values; none takes all
-	ChoicesFrom string   `json:"choices_from"` // the expression that gives them: a Form has what came of it
-}
-
-// FormRequest asks for the form of a runbook on a target, with the values so far.
-type FormRequest struct {
-	Target string            `json:"target"`
-	Inputs map[string]string `json:"inputs"`
-}
-
-// Form is what is to be filled in to start a runbook on a target.
-type Form struct {
-	Runbook string      `json:"runbook"`
-	Target  string      `json:"target"`
-	Inputs  []FormInput `json:"inputs"`
-}
-
-// FormInput is an input with its value.
-type FormInput struct {
-	InputInfo
-	Value   string `json:"value"`   // given, derived or the default; "" with a problem
-	Problem string `json:"problem"` // why it has no value, behind its name: "is missing"; "" when all is well
-}
-
 // StepInfo is a step of a runbook.
 type StepInfo struct {
 	ID     string `json:"id"`

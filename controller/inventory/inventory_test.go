@@ -1,8 +1,12 @@
 package inventory
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/secondline-ops/secondline/controller/incident"
 	"github.com/secondline-ops/secondline/internal/entity"
@@ -177,4 +181,51 @@ func FuzzResolve(f *testing.F) {
 			t.Errorf("%q: %+v", value, got)
 		}
 	})
+}
+
+func TestWhatPeopleMayAskFor(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "self-service.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, example, _ := strings.Cut(string(page), "```yaml\n")
+	example, _, _ = strings.Cut(example, "```")
+	inv, err := Parse("inventory.yaml", []byte(example))
+	if err != nil {
+		t.Fatal(err)
+	}
+	web1, _ := inv.Find("web1")
+	want := entity.SelfService{
+		Units: []string{"orders.service", "nginx.service"}, Packages: []string{"htop", "strace"}, Maintenance: "/etc/nginx/maintenance",
+		Accounts: []entity.Account{{Name: "deploy", AuthorizedKeys: "/etc/ssh/authorized_keys/deploy"}},
+		Certificates: []entity.Certificate{{
+			Path: "/etc/letsencrypt/live/shop/fullchain.pem", Key: "/etc/letsencrypt/live/shop/privkey.pem", Renew: "certbot.service", Unit: "nginx.service",
+		}},
+		Quotas: []entity.Quota{{Path: "/srv/spool", Mount: "/srv", Project: 100, Max: 20 << 30}},
+	}
+	if diff := cmp.Diff(want, web1.SelfService); diff != "" {
+		t.Errorf("self_service (-want +got):\n%s", diff)
+	}
+	for offer, why := range map[string]string{
+		"units: [orders]":                                       "with its suffix",
+		"units: [--all.service]":                                "whole name of a unit",
+		"units: ['a b.service']":                                "whole name of a unit",
+		"packages: ['']":                                        "without a name",
+		"accounts: [{name: root}]":                              "no service account",
+		"accounts: [{name: a, authorized_keys: x/y}]":           "absolute path",
+		"accounts: [{authorized_keys: /x}]":                     "name",
+		"maintenance: ../x":                                     "absolute path",
+		"quotas: [{path: /a, mount: /, project: 0, max: 1GiB}]": "more than 0",
+		"quotas: [{path: /a, mount: /, project: 1, max: lots}]": "size",
+		"quotas: [{path: a, mount: /, project: 1, max: 1GiB}]":  "absolute path",
+		"certificates: [{path: /a, key: /b, renew: certbot renew, unit: nginx.service}]": "renew \"certbot renew\"",
+		"certificates: [{path: /a, key: /b, renew: certbot.service}]":                    "unit",
+		"cars: [a]": "cars",
+	} {
+		_, err := Parse("i.yaml", []byte("entities:\n  - {id: a, kind: host, self_service: {"+offer+"}}\n"))
+		if err == nil || !strings.Contains(err.Error(), why) || !strings.Contains(err.Error(), "i.yaml:2") {
+			t.Errorf("%s: %v, want %q", offer, err, why)
+		}
+	}
 }

@@ -2,6 +2,7 @@ package limits_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"path/filepath"
 	"testing"
@@ -83,5 +84,45 @@ func TestRefusedRunHoldsNothing(t *testing.T) {
 	}
 	if err := reserve(t, db, onB, "run-c", t0); err != nil {
 		t.Errorf("what was refused still holds its target: %v", err)
+	}
+}
+
+func TestNoMoreRunsThanARateAllows(t *testing.T) {
+	t.Parallel()
+	db := openStore(t)
+	plan := func(target string) *runbooks.Plan {
+		return &runbooks.Plan{Target: target, WorstCase: time.Minute, Rates: []runbooks.PlannedRate{
+			{Name: "restart on " + target, Most: 2, Within: 24 * time.Hour}, {Name: "restart", Most: 3, Within: time.Hour},
+		}}
+	}
+	ends := func(run string) {
+		t.Helper()
+		if err := db.Update(t.Context(), func(tx store.Tx) error { return limits.Release(t.Context(), tx, run) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, run := range []string{"a", "b"} {
+		if err := reserve(t, db, plan("web1"), run, t0); err != nil {
+			t.Fatal(err)
+		}
+		ends(run)
+	}
+	if err := reserve(t, db, plan("web1"), "c", t0.Add(23*time.Hour)); !errors.Is(err, limits.ErrRate) {
+		t.Errorf("a third run on web1 within a day: %v", err)
+	}
+	if err := reserve(t, db, plan("web2"), "d", t0); err != nil {
+		t.Fatal(err)
+	}
+	ends("d")
+	if err := reserve(t, db, plan("web3"), "e", t0); !errors.Is(err, limits.ErrRate) {
+		t.Errorf("a fourth run within the hour: %v", err)
+	}
+	// What was refused holds and counts nothing.
+	if err := reserve(t, db, plan("web3"), "f", t0.Add(time.Hour)); err != nil {
+		t.Errorf("the next hour: %v", err)
+	}
+	ends("f")
+	if err := reserve(t, db, plan("web1"), "g", t0.Add(24*time.Hour)); err != nil {
+		t.Errorf("the next day: %v", err)
 	}
 }

@@ -47,6 +47,7 @@ const (
 	ResolvedRecently   Reason = "resolved_recently"
 	NothingToDo        Reason = "nothing_to_do"
 	TargetBusy         Reason = "target_busy"
+	RateUsedUp         Reason = "rate_used_up"
 	NoEnd              Reason = "no_end"
 )
 
@@ -105,6 +106,7 @@ func sentences() map[Reason]string {
 		ResolvedRecently:   "it was resolved a short while ago and is kept open for a relapse",
 		NothingToDo:        "there is nothing to do in this state",
 		TargetBusy:         "another run holds the target or a lock; this one waits for it",
+		RateUsedUp:         "this runbook has run as often as its rate allows; again and again is no cure",
 		NoEnd:              "deciding did not come to an end, which is a bug; a person has to look",
 	}
 }

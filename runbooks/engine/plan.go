@@ -108,6 +108,11 @@ func (p *prepared) begin(ctx context.Context, at place) error {
 			p.plan.Locks = append(p.plan.Locks, name)
 		}
 	}
+	for _, rate := range at.rb.RatesOn(p.plan.Target) {
+		if !slices.Contains(p.plan.Rates, rate) { // called twice, it counts once
+			p.plan.Rates = append(p.plan.Rates, rate)
+		}
+	}
 	p.require(ctx, at.rb.Require, at.scope)
 	return nil
 }
