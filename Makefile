@@ -63,11 +63,13 @@ fuzz:
 		done; \
 	done
 
-## bench: the numbers of docs/benchmarks.md: intake beside Alertmanager, alert to first command, SSH beside ssh, clush and ansible
+## bench: the numbers of docs/benchmarks.md: intake beside Alertmanager, alert to first command, a thousand runbooks, steps over SSH, SSH beside ssh, clush and ansible
 .PHONY: bench
 bench:
 	$(GO) test -run '^$$' -bench . -timeout 20m ./controller/intake/intakebench
 	$(GO) test -run '^$$' -bench AlertToFirstCommand -benchtime 200x -timeout 20m ./cmd/secondline
+	$(GO) test -run '^$$' -bench Thousand -benchtime 5x -timeout 20m ./runbooks
+	$(GO) test -run '^$$' -bench StepsOverSSH -benchtime 5x -timeout 20m ./agent
 	$(GO) run ./internal/remote/ssh/fanoutbench
 
 ## lab: boot the lab's company of eight servers and leave it running; needs root and Debian

@@ -16,6 +16,7 @@ import (
 	"github.com/secondline-ops/secondline/agent/job"
 	"github.com/secondline-ops/secondline/agent/journal"
 	"github.com/secondline-ops/secondline/diagnostics"
+	"github.com/secondline-ops/secondline/internal/expr"
 	"github.com/secondline-ops/secondline/internal/fault"
 	"github.com/secondline-ops/secondline/internal/remote"
 	"github.com/secondline-ops/secondline/runbooks/engine"
@@ -80,9 +81,10 @@ type Options struct {
 	Limits          guard.Limits
 	Reach           Reacher
 	Redactor        remote.Redactor
-	Audit           remote.Audit // may be nil
-	Renewer         Renewer      // may be nil: the certificate then ends some day
-	Dial            job.Dial     // may be nil
+	Secrets         engine.Secrets // that runbooks may refer to; may be nil
+	Audit           remote.Audit   // may be nil
+	Renewer         Renewer        // may be nil: the certificate then ends some day
+	Dial            job.Dial       // may be nil
 	Now             func() time.Time
 	Rand            *rand.Rand
 	Version         string
@@ -95,8 +97,9 @@ type Options struct {
 // Agent is one agent. Run may be called once.
 type Agent struct {
 	Options
-	slots chan struct{}
-	wait  sync.WaitGroup
+	slots    chan struct{}
+	wait     sync.WaitGroup
+	language expr.Language // of the runbooks
 
 	mu sync.Mutex // guards below
 	// running are the jobs in work, pending the reports not yet accepted.

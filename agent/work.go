@@ -11,6 +11,7 @@ import (
 	"github.com/secondline-ops/secondline/agent/journal"
 	"github.com/secondline-ops/secondline/diagnostics"
 	"github.com/secondline-ops/secondline/internal/fault"
+	"github.com/secondline-ops/secondline/internal/redact"
 	"github.com/secondline-ops/secondline/internal/remote"
 	"github.com/secondline-ops/secondline/runbooks"
 	"github.com/secondline-ops/secondline/runbooks/engine"
@@ -46,12 +47,13 @@ func (a *Agent) work(ctx context.Context, j job.Job) (report job.Report) {
 	if err := a.Limits.Allow(j, rb); err != nil {
 		return a.failed(j, job.Refused, err)
 	}
-	runner, err := a.reach(ctx, j)
+	redactor := redact.NewGrowing(a.Redactor)
+	runner, err := a.reach(ctx, j, redactor)
 	if err != nil {
 		return a.failed(j, job.Failed, err)
 	}
 	report = job.Report{JobID: j.ID, Fence: j.Fence, Kind: j.Kind, Agent: a.Identity.Name, Status: job.Done}
-	if err := a.do(ctx, j, rb, runner, &report); err != nil {
+	if err := a.do(ctx, j, rb, way{runner, engine.Learned(a.Secrets, redactor)}, &report); err != nil {
 		why := a.failed(j, job.Failed, err)
 		report.Status, report.Error = why.Status, why.Error
 		if j.Kind == job.Run && (report.Run == nil || report.Run.Status != runbooks.RunFailed) {
@@ -63,7 +65,7 @@ func (a *Agent) work(ctx context.Context, j job.Job) (report job.Report) {
 
 // reach opens the target with the gate that the kind of job allows. Everything
 // but a run only reads.
-func (a *Agent) reach(ctx context.Context, j job.Job) (remote.Runner, error) {
+func (a *Agent) reach(ctx context.Context, j job.Job, redactor remote.Redactor) (remote.Runner, error) {
 	transport, err := a.Reach.Reach(ctx, j.Target)
 	if err != nil {
 		return nil, err
@@ -72,7 +74,7 @@ func (a *Agent) reach(ctx context.Context, j job.Job) (remote.Runner, error) {
 	if j.Kind != job.Run {
 		gate = remote.Gates(remote.ReadOnly(), gate)
 	}
-	return remote.Open(transport, remote.Options{Name: j.Target.Entity.ID, Gate: gate, Redactor: a.Redactor, Audit: a.Audit}), nil
+	return remote.Open(transport, remote.Options{Name: j.Target.Entity.ID, Gate: gate, Redactor: redactor, Audit: a.Audit}), nil
 }
 
 // runbook parses the runbook of a job that has one. The digest is what people
@@ -104,7 +106,7 @@ func (a *Agent) parse(doc job.Document, known runbooks.Shelf) (*runbooks.Runbook
 		return nil, err
 	}
 	rb, err := runbooks.Parse(doc.Name, doc.Body, runbooks.ParseOptions{
-		Decoders: decoders(a.Actions), Probes: diagnostics.SpecsOf(a.Probes), Called: known.Find,
+		Decoders: decoders(a.Actions), Probes: diagnostics.SpecsOf(a.Probes), Called: known.Find, Language: &a.language,
 	})
 	if err != nil {
 		return nil, fault.Wrap(fault.Invalid, err, "read runbook %s", doc.Name)
@@ -123,7 +125,13 @@ func decoders(actions []engine.Action) []runbooks.Decoder {
 	return out
 }
 
-func (a *Agent) do(ctx context.Context, j job.Job, rb *runbooks.Runbook, r remote.Runner, report *job.Report) error {
+// way is the way to the target of a job, and the secrets that may go there.
+type way struct {
+	remote.Runner
+	secrets engine.Secrets
+}
+
+func (a *Agent) do(ctx context.Context, j job.Job, rb *runbooks.Runbook, r way, report *job.Report) error {
 	switch {
 	case j.Kind == job.Diagnose && j.Diagnose != nil:
 		return a.diagnose(ctx, j, r, report)
@@ -132,13 +140,13 @@ func (a *Agent) do(ctx context.Context, j job.Job, rb *runbooks.Runbook, r remot
 	case j.Kind == job.Check && j.Check != nil:
 		return a.check(ctx, j, r, report)
 	case j.Kind == job.Plan && j.Plan != nil:
-		plan, err := engine.Plan(ctx, r, binding(rb, j, *j.Plan), a.deps(j, nil))
+		plan, err := engine.Plan(ctx, r, binding(rb, j, *j.Plan), a.deps(j, nil, r.secrets))
 		if err == nil {
 			report.Plan = &plan
 		}
 		return err
 	case j.Kind == job.Run && j.Run != nil:
-		deps := a.deps(j, jobJournal{a.Journal, j.ID})
+		deps := a.deps(j, jobJournal{a.Journal, j.ID}, r.secrets)
 		deps.MaxHold = j.Run.MaxHold
 		result, err := engine.Resume(ctx, r, binding(rb, j, j.Run.PlanSpec), engine.Approved{Digest: j.Run.PlanDigest, Plan: j.Run.Plan, By: j.Run.People()}, deps)
 		if result.Status != "" {
@@ -202,7 +210,7 @@ func (a *Agent) cause(doc job.Document) (*diagnostics.Cause, error) {
 	return c, nil
 }
 
-func (a *Agent) deps(j job.Job, jl engine.Journal) engine.Deps {
+func (a *Agent) deps(j job.Job, jl engine.Journal, secrets engine.Secrets) engine.Deps {
 	roots := a.Limits.CleanupRoots
 	if roots == nil {
 		roots = guard.DefaultCleanupRoots()
@@ -210,7 +218,7 @@ func (a *Agent) deps(j job.Job, jl engine.Journal) engine.Deps {
 	deps := engine.Deps{
 		CommandOutlives: a.CommandOutlives,
 		Actions:         a.Actions, Probes: diagnostics.Reader{Probes: a.Probes, Now: a.Now}, Specs: diagnostics.SpecsOf(a.Probes), Journal: jl, Now: a.Now, CleanupRoots: roots, ManagedFiles: a.Limits.ManagedFiles,
-		Logger: a.Logger, OnEvent: a.progressOf(j).engineEvent,
+		Secrets: secrets, Logger: a.Logger, OnEvent: a.progressOf(j).engineEvent,
 	}
 	if j.Target.Local() {
 		deps.Heard = a.lastHeard

@@ -351,6 +351,11 @@ func (t *turn) stop(run *incident.Run, actor, why string) (ask *incident.Work, e
 	taken, err := t.tx.FinishJob(t.ctx, w.JobID, 0, store.JobCancelled, nil, t.at)
 	if fault.Is(err, fault.Conflict) || err == nil && !taken {
 		run.StopAsked = "cancelled by " + actor + suffix(why) // the agent may be away now
+		if run.Paused != "" {                                 // its agent has let it go, and takes it again to end it
+			run.Paused = ""
+			t.queues = append(t.queues, agentQueue(w.Agent))
+			return nil, t.tx.ResumeJob(t.ctx, w.JobID, t.at)
+		}
 		return w, nil
 	}
 	if err != nil {
@@ -364,6 +369,40 @@ func (t *turn) stop(run *incident.Run, actor, why string) (ask *incident.Work, e
 		return nil, limits.Release(t.ctx, t.tx, run.ID)
 	}
 	return nil, nil //nolint:nilnil // there is nothing to ask for
+}
+
+// PauseRun stops a run at the end of its open step, until somebody resumes it.
+// Its time goes on: a run that is resumed after its deadline is taken back.
+func (p People) PauseRun(ctx context.Context, runID, actor, why string) error {
+	return p.onRun(ctx, runID, func(t *turn, run *incident.Run) error {
+		w := t.in.Work
+		switch {
+		case run.Status != runbooks.RunRunning || w == nil || w.RunID != run.ID:
+			return fault.New(fault.Conflict, "run %s is %s, and nobody works on it", run.ID, run.Status)
+		case run.Paused != "":
+			return fault.New(fault.Conflict, "run %s is paused already: %s", run.ID, run.Paused)
+		}
+		run.Paused = "paused by " + actor + suffix(why)
+		t.in.Note(t.at, person(actor), incident.EventRun, "paused", run.Runbook+": "+run.Paused, map[string]string{"run": run.ID})
+		return t.tx.PauseJob(t.ctx, w.JobID)
+	})
+}
+
+// ResumeRun lets a paused run go on, when what it held is still free.
+func (p People) ResumeRun(ctx context.Context, runID, actor, why string) error {
+	return p.onRun(ctx, runID, func(t *turn, run *incident.Run) error {
+		w := t.in.Work
+		if run.Paused == "" || w == nil || w.RunID != run.ID {
+			return fault.New(fault.Conflict, "run %s is %s, and not paused", run.ID, run.Status)
+		}
+		if err := limits.Extend(t.ctx, t.tx, run.Plan, run.ID, t.at); err != nil {
+			return err
+		}
+		run.Paused, w.Deadline = "", t.at.Add(run.Plan.WorstCase+runSlack)
+		t.in.Note(t.at, person(actor), incident.EventRun, "resumed", actor+" resumed "+run.Runbook+suffix(why), map[string]string{"run": run.ID})
+		t.queues = append(t.queues, agentQueue(w.Agent))
+		return t.tx.ResumeJob(t.ctx, w.JobID, t.at)
+	})
 }
 
 func (p People) onRun(ctx context.Context, runID string, do func(*turn, *incident.Run) error) error {

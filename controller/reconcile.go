@@ -147,6 +147,9 @@ func (t *turn) decide() (triage.Decision, error) {
 		return d, nil
 	}
 	run := t.in.FindRun(d.RunID)
+	if held, d, err := t.heldByWave(run); held || err != nil {
+		return d, err
+	}
 	err := limits.Reserve(t.ctx, t.tx, run.Plan, run.ID, t.at)
 	if fault.Is(err, fault.Conflict) {
 		return triage.Decision{

@@ -56,7 +56,7 @@ func PreviewInputs(rb *Runbook, given map[string]string, vars map[string]any) ([
 
 func bindAll(rb *Runbook, given map[string]string, vars map[string]any) (map[string]any, []BoundInput) {
 	values, bound := map[string]any{}, make([]BoundInput, 0, len(rb.Inputs))
-	b := binder{given: given, vars: map[string]any{}, language: new(expr.Language)}
+	b := binder{given: given, vars: map[string]any{}, language: rb.spoken()}
 	maps.Copy(b.vars, vars)
 	b.vars[VarInputs] = values
 	for i, in := range rb.Inputs {
@@ -142,6 +142,9 @@ func (b binder) value(earlier []Input, in Input) (any, error) {
 
 // checked reads a value and holds it to the bounds of its input.
 func checked(in Input, text string) (any, error) {
+	if strings.HasPrefix(text, SecretPrefix) {
+		return nil, fmt.Errorf("is %q; inputs stand in plans and reports, and are no way to a secret", text)
+	}
 	v, err := parseValue(in.Type, text)
 	for _, check := range []func(Input, any) error{checkMax, checkPattern, checkChoice} {
 		if err == nil {

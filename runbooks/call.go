@@ -163,7 +163,7 @@ func (p *parser) callInput(value, with *yamlx.Node, name string, called *Runbook
 		return "", false
 	}
 	text, ok := p.template(value)
-	if !ok {
+	if !ok || !p.noSecrets(value) {
 		return "", false
 	}
 	env, err := p.env(ScopeTemplate)

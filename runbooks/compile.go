@@ -14,7 +14,7 @@ func (p *parser) env(scope Scope) (*expr.Env, error) {
 	if env, ok := p.envs[scope]; ok {
 		return env, nil
 	}
-	env, err := newEnv(p.o.Language, scope, readable{inputs: p.rb.Inputs, probes: p.probes, outputs: p.outputs, each: p.each})
+	env, err := newEnv(p.o.Language, scope, readable{inputs: p.rb.Inputs, anyOf: p.leftOut, probes: p.probes, outputs: p.outputs, each: p.each})
 	if err == nil {
 		p.envs[scope] = env
 	}
@@ -57,17 +57,33 @@ func (p *parser) compile(n *yamlx.Node, scope Scope, want expr.Type) (*expr.Prog
 		p.fail(n, RuleExpression, "an expression is expected")
 		return nil, false
 	}
-	env, err := p.env(scope)
+	program, err := p.compileIn(scope, text, want)
 	if err != nil {
-		p.fail(n, RuleExpression, "%v", err)
-		return nil, false
-	}
-	program, err := env.Compile(text, want)
-	if err != nil {
-		p.add(expressionError(n, err))
+		p.add(p.unreadable(n, scope, err))
 		return nil, false
 	}
 	return program, true
+}
+
+// compileIn compiles a condition in the scope of outcomes, which reads the step
+// besides: what most conditions read is the same, and environments take long to
+// make. Only for what is wrong there, or reads the step, the condition's own is made.
+func (p *parser) compileIn(scope Scope, text string, want expr.Type) (*expr.Program, error) {
+	if scope == ScopeCondition {
+		env, err := p.env(ScopeOutcome)
+		if err != nil {
+			return nil, err
+		}
+		program, err := env.Compile(text, want)
+		if err == nil && !slices.Contains(program.Vars(), VarStep) {
+			return program, nil
+		}
+	}
+	env, err := p.env(scope)
+	if err != nil {
+		return nil, err
+	}
+	return env.Compile(text, want)
 }
 
 // template checks text with ${...} in it. Only a list input that stands alone
@@ -88,7 +104,7 @@ func (p *parser) template(n *yamlx.Node) (string, bool) {
 		checked += " " // an expression that is the whole template may give anything, one that is a part must give text
 	}
 	if _, err := env.CompileTemplate(checked); err != nil {
-		p.add(expressionError(n, err))
+		p.add(p.unreadable(n, ScopeTemplate, err))
 		return "", false
 	}
 	return text, true
@@ -111,6 +127,30 @@ func (p *parser) templates(n *yamlx.Node, verbatim ...string) bool {
 		}
 	}
 	return good
+}
+
+// unreadable is expressionError; of a name that expressions read in other places
+// it says where.
+func (p *parser) unreadable(n *yamlx.Node, scope Scope, err error) *yamlx.Error {
+	out := expressionError(n, err)
+	e, ok := errors.AsType[*expr.Error](err)
+	if !ok {
+		return out
+	}
+	isProbe := slices.ContainsFunc(p.probes, func(f expr.Field) bool { return f.Name == e.Unknown })
+	switch {
+	case e.Unknown == VarHypothesis:
+		out.Hint = "what a diagnosis says comes in through a typed input: inputs: {mount: {type: path, from: hypothesis.object.mount}}"
+	case e.Unknown == VarStep:
+		out.Hint = "only verify and repeat read step"
+	case e.Unknown == VarEach:
+		out.Hint = "only steps inside a foreach read each"
+	case e.Unknown == VarOutputs && scope == ScopeCondition:
+		out.Hint = "no step before this one has outputs"
+	case scope == ScopeTemplate && (isProbe || e.Unknown == VarOutputs):
+		out.Hint = "what is done is planned before, so templates read inputs, entity and target; conditions (require, if, verify) read probes and outputs"
+	}
+	return out
 }
 
 // expressionError gives an error of internal/expr its place inside n.

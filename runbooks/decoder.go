@@ -1,6 +1,7 @@
 package runbooks
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/secondline-ops/secondline/internal/expr"
@@ -31,6 +32,15 @@ type Verbatim interface {
 	Verbatim() []string
 }
 
+// SecretTaker is an extra ability of a Decoder: an action that hands secrets to
+// what it starts.
+type SecretTaker interface {
+	// SecretPlaces returns the keys under which a reference to a secret may stand,
+	// from the outside in, joined by dots; * is any key: "env.*". The decoder tells
+	// a reference from other values with StepContext.Secret.
+	SecretPlaces() []string
+}
+
 // Decoded is what an action says about one step that uses it.
 type Decoded struct {
 	With             any    // the action's own form; becomes Step.With
@@ -51,6 +61,18 @@ type StepContext struct {
 	Each   []Each // the foreach blocks around the step
 
 	language *expr.Language
+	secrets  []string // that the step takes
+}
+
+// Secret returns the name of the secret to which a scalar refers, under a key of
+// SecretTaker; false for every other value. The step then takes it.
+func (c *StepContext) Secret(n *yamlx.Node) (name string, ok bool) {
+	text, _ := n.Scalar()
+	name, ok, err := ParseSecret(text)
+	if ok = ok && err == nil; ok && !slices.Contains(c.secrets, name) {
+		c.secrets = append(c.secrets, name)
+	}
+	return name, ok
 }
 
 // Template compiles a scalar under a Verbatim key that reads, beside what every

@@ -12,7 +12,7 @@ import (
 // towards the loader.
 func testOptions() ParseOptions {
 	o := ParseOptions{
-		Decoders: []Decoder{runDecoder{}, unitDecoder{}, cleanupDecoder{}}, Probes: testProbes{},
+		Decoders: []Decoder{runDecoder{}, unitDecoder{}, cleanupDecoder{}, scriptDecoder{}}, Probes: testProbes{},
 		Forbidden: map[string][]string{"disk-full-logs": {"unit.stopped", "run.rm"}},
 	}
 	o.Called = func(name string) (*Runbook, bool) {
@@ -83,6 +83,21 @@ func (cleanupDecoder) Decode(n *yamlx.Node, _ *StepContext) (Decoded, error) {
 	var raw map[string]any
 	err := n.Decode(&raw)
 	return Decoded{With: raw, Effect: Write, DestroysEvidence: true}, err
+}
+
+type scriptDecoder struct{}
+
+func (scriptDecoder) Name() string { return "script" }
+
+func (scriptDecoder) SecretPlaces() []string { return []string{"env.*"} }
+
+func (scriptDecoder) Decode(n *yamlx.Node, c *StepContext) (Decoded, error) {
+	env, _ := n.Get("env")
+	for _, name := range env.Keys() {
+		value, _ := env.Get(name)
+		c.Secret(value)
+	}
+	return Decoded{Effect: Write}, nil
 }
 
 type testProbes struct{}

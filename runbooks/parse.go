@@ -65,8 +65,10 @@ type parser struct {
 	rb     *Runbook
 	errs   []*yamlx.Error
 	probes []expr.Field // what conditions read, by local name
-	envs   map[Scope]*expr.Env
-	ids    map[string]int // lines of steps and blocks
+	// leftOut says that an input with a mistake is missing: expressions may then read any, so that one mistake is told once.
+	leftOut bool
+	envs    map[Scope]*expr.Env
+	ids     map[string]int // lines of steps and blocks
 
 	// Of the place in the flow.
 	outputs []expr.Field // of the steps so far
@@ -81,7 +83,7 @@ func newParser(root *yamlx.Node, o ParseOptions) *parser {
 	}
 	return &parser{
 		o: o, root: root,
-		rb:   &Runbook{MaxTargets: 1, Deadline: DefaultDeadline, Autonomy: Approve, Labels: map[string]string{}},
+		rb:   &Runbook{language: o.Language, MaxTargets: 1, Deadline: DefaultDeadline, Autonomy: Approve, Labels: map[string]string{}},
 		envs: map[Scope]*expr.Env{}, ids: map[string]int{},
 	}
 }
@@ -112,6 +114,9 @@ func (p *parser) unknown(n *yamlx.Node, rule, what, word string, known []string)
 func suggestion(word string, known []string) string {
 	if near := yamlx.Suggest(word, known); near != "" {
 		return fmt.Sprintf("did you mean %q?", near)
+	}
+	if len(known) == 0 {
+		return "there is none"
 	}
 	return "known: " + strings.Join(known, ", ")
 }
@@ -240,7 +245,7 @@ func (p *parser) document() {
 // decodeDocument reads the outer form. Keys of spec that come later are
 // looked for where they stand.
 func (p *parser) decodeDocument(doc *rawDocument) {
-	later := []string{"waves", "windows", "rate", "breaker", "keep_healthy"}
+	later := []string{"windows", "rate", "breaker", "keep_healthy"}
 	spec := at(p.root, "spec")
 	for _, e := range yamlx.Errors(p.root.Decode(doc)) {
 		if key := keyAt(spec, e); e.Rule == yamlx.RuleUnknownField && slices.Contains(later, key) {
@@ -274,21 +279,6 @@ func (p *parser) cures(n *yamlx.Node, cures []*yamlx.Node) {
 		default:
 			p.rb.Cures = append(p.rb.Cures, id)
 		}
-	}
-}
-
-func (p *parser) targets(n *yamlx.Node) {
-	var raw struct {
-		Max *int `yaml:"max"`
-	}
-	if n == nil || !p.decode(n, &raw, words{later: []string{"select", "waves", "at_once"}}) || raw.Max == nil {
-		return
-	}
-	switch {
-	case *raw.Max < 1:
-		p.fail(at(n, "max"), RuleTargets, "targets.max is %d; a run has a target, an empty set refuses", *raw.Max)
-	case *raw.Max > 1:
-		p.fail(at(n, "max"), RuleTargets, "targets.max is %d; several targets in one run are not supported by this version", *raw.Max)
 	}
 }
 

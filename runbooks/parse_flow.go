@@ -313,7 +313,7 @@ func (p *parser) stepOutputs(s *Step, n *yamlx.Node) {
 	}
 	p.tooMany(n, "outputs", len(n.Keys()), maxEntries)
 	types := slices.DeleteFunc(InputTypes(), InputType.List)
-	env, err := newEnv(p.o.Language, ScopeResult, readable{inputs: p.rb.Inputs, each: p.each, result: resultFields(*s, p.rb.Probes, p.o.Probes)})
+	env, err := newEnv(p.o.Language, ScopeResult, readable{inputs: p.rb.Inputs, anyOf: p.leftOut, each: p.each, result: resultFields(*s, p.rb.Probes, p.o.Probes)})
 	if err != nil {
 		p.fail(n, RuleExpression, "%v", err)
 		return

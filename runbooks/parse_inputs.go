@@ -32,15 +32,19 @@ func (p *parser) inputs(n *yamlx.Node) {
 		key, _ := n.Key(name)
 		if !isName(name) {
 			p.fail(key, RuleForm, "input name %q is not made of lower-case letters, digits and underscores", name)
-			continue
+		} else {
+			p.input(name, at(n, name))
 		}
-		p.input(name, at(n, name))
+		if !slices.ContainsFunc(p.rb.Inputs, func(in Input) bool { return in.Name == name }) {
+			p.leftOut = true
+			clear(p.envs)
+		}
 	}
 }
 
 func (p *parser) input(name string, n *yamlx.Node) {
 	var raw rawInput
-	if !p.decode(n, &raw, words{later: []string{"secret", "values", "min"}}) {
+	if !p.decode(n, &raw, words{later: []string{"secret", "values", "min"}}) || !p.noSecrets(raw.Default) || !p.noSecrets(raw.Choices) {
 		return
 	}
 	types := InputTypes()
@@ -168,12 +172,14 @@ func (p *parser) probeUses(n *yamlx.Node) {
 func (p *parser) probeUse(name string, n *yamlx.Node) {
 	var raw rawProbe
 	if !p.decode(n, &raw, words{}) {
+		p.probes = append(p.probes, expr.Field{Name: name, Type: expr.Object}) // with any fields: its mistake is told once
 		return
 	}
 	probe, _ := raw.Probe.Scalar()
 	takes, yields, ok := p.o.Probes.Fields(probe)
 	if !ok {
 		p.unknown(raw.Probe, RuleExpression, "probe", probe, p.o.Probes.Names())
+		p.probes = append(p.probes, expr.Field{Name: name, Type: expr.Object})
 		return
 	}
 	use := ProbeUse{Name: name, Probe: probe, With: map[string]string{}}
@@ -183,8 +189,9 @@ func (p *parser) probeUse(name string, n *yamlx.Node) {
 	} else {
 		p.probeArguments(with, &use, takes)
 	}
+	misspelt := with != n && (with.Kind() != yamlx.Mapping || len(use.With) < len(with.Keys())) // and is said by now
 	for _, f := range takes {
-		if _, given := use.With[f.Name]; f.Required && !given {
+		if _, given := use.With[f.Name]; f.Required && !given && !misspelt {
 			p.fail(with, RuleExpression, "probe %s needs %q (%s)", probe, f.Name, f.Doc)
 		}
 	}
@@ -208,6 +215,7 @@ func (p *parser) probeArguments(with *yamlx.Node, use *ProbeUse, takes []expr.Fi
 			continue
 		}
 		text, ok := p.template(at(with, arg))
+		ok = ok && p.noSecrets(at(with, arg))
 		use.With[arg] = text
 		if ok {
 			p.writtenOut(at(with, arg), use.Probe, arg, text)

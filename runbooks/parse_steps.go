@@ -28,7 +28,7 @@ type rawStep struct {
 
 // laterStepWords are of the language, but not of this version.
 func laterStepWords() []string {
-	return []string{"at_once", "deadman", "waves", "join"}
+	return []string{"at_once", "deadman", "join"}
 }
 
 // EvidenceNames lists what a step can save before it destroys it.
@@ -154,7 +154,7 @@ func (p *parser) action(s *Step, n *yamlx.Node, names []string) (Decoded, bool) 
 	if v, ok := decoder.(Verbatim); ok {
 		verbatim = v.Verbatim()
 	}
-	if !p.templates(part, verbatim...) {
+	if !p.secrets(part, decoder) || !p.templates(part, verbatim...) {
 		return Decoded{}, false
 	}
 	env, err := p.env(ScopeTemplate)
@@ -162,12 +162,13 @@ func (p *parser) action(s *Step, n *yamlx.Node, names []string) (Decoded, bool) 
 		p.fail(part, RuleExpression, "%v", err)
 		return Decoded{}, false
 	}
-	d, err := decoder.Decode(part, &StepContext{StepID: s.ID, Env: env, Inputs: p.rb.Inputs, Each: p.each, language: p.o.Language})
+	c := &StepContext{StepID: s.ID, Env: env, Inputs: p.rb.Inputs, Each: p.each, language: p.o.Language}
+	d, err := decoder.Decode(part, c)
 	if err != nil {
 		p.foreign(part, RuleForm, err)
 		return Decoded{}, false
 	}
-	s.With = d.With
+	s.With, s.Secrets = d.With, c.secrets
 	return d, p.deed(part, strings.TrimSuffix(s.Action+"."+d.Deed, ".")) && safe
 }
 
@@ -350,7 +351,8 @@ func (p *parser) verify(s *Step, step, n *yamlx.Node, d Decoded) {
 	}
 	switch asked := n != step; {
 	case raw.That == nil && !d.OwnVerify && changes:
-		p.fail(n, RuleVerified, "step %q changes something and does not verify it: verify.that is missing, and %s does not check itself", s.ID, s.Action)
+		p.add(n.Errorf("step %q changes something and does not verify it: verify.that is missing, and %s does not check itself", s.ID, s.Action).
+			WithRule(RuleVerified).WithHint("verify: {that: used.used_percent < inputs.limit, within: 1m}, with a probe of yours"))
 		return
 	case raw.That == nil && !d.OwnVerify && asked:
 		p.fail(n, RuleVerified, "verify needs that, the expression to be measured")
@@ -387,6 +389,7 @@ func (p *parser) undo(s *Step, step, n *yamlx.Node, d Decoded) {
 	if !p.decode(n, &raw, words{later: []string{"unit", "file", "script", "verify", "as", "timeout"}}) {
 		return
 	}
+	p.noSecrets(raw.Run)
 	if raw.Run.Kind() != yamlx.List || len(raw.Run.Items()) == 0 {
 		p.fail(raw.Run, RuleNoShell, "run is a list of arguments, the program first")
 		return

@@ -14,6 +14,7 @@ const (
 	RuleTargets     = "SL006"
 	RuleRepeat      = "SL007"
 	RulePrecheck    = "SL008"
+	RuleSecrets     = "SL009"
 	RuleForbidden   = "SL010"
 	RulePreserve    = "SL011"
 	RuleUnsupported = "SL012"
@@ -26,7 +27,7 @@ const (
 func Rules() []string {
 	return []string{
 		RuleVerified, RulePerson, RuleBounded, RuleYAML, RuleNoShell, RuleTargets, RuleRepeat, RulePrecheck,
-		RuleForbidden, RulePreserve, RuleUnsupported, RuleForm, RuleExpression, RuleInputs,
+		RuleSecrets, RuleForbidden, RulePreserve, RuleUnsupported, RuleForm, RuleExpression, RuleInputs,
 	}
 }
 
@@ -66,7 +67,9 @@ Commands are lists of arguments; ${...} inside an element stays inside that elem
 Give it behind the script: [sh, -c, 'stat -- "$1"', sh, "${inputs.path}"]; to the action script in its env.`
 	case RuleTargets:
 		text = `Never wider than planned.
-A run has the one target of its hypothesis, or the one that a person names; targets.max says so and can only be 1 in this version.
+A run has the one target of its hypothesis, or the one that a person names. With targets.max a person may name several, each with a
+run and an approval of its own; targets.waves says in which order, and a wave begins only when the one before is verified.
+A runbook that is called is pinned by the digest of its file.
 An empty, unknown or grown target set refuses.`
 	case RuleRepeat:
 		text = `No step is blindly repeated.
@@ -76,6 +79,11 @@ When it is unknown whether a step happened, repeat decides: never (the default o
 		text = `A precondition that cannot be told refuses.
 Each require has that, an expression that reads probes, and because, the sentence for people when it is false. It is true, false or
 cannot tell; only true lets the run begin. The engine asks again right before the first step.`
+	case RuleSecrets:
+		text = `A secret is named, and never written.
+secret/NAME, as a whole value, stands for a secret of the agent: in env of a script, in headers of http, as the password of sql, and
+nowhere else. The agent reads it when the step acts; plans, digests, journals, reports and recordings hold the reference alone, and what
+a program prints of it is redacted. A password or a token that is written out is refused: everybody who may read the runbook would have it.`
 	case RuleForbidden:
 		text = `A cure does nothing that its cause forbids.
 A cause says in forbids what makes it worse: an action (process), or a deed of one (unit.restarted, run.rm, where the word after run is

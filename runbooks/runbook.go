@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/secondline-ops/secondline/internal/remote"
+
+	"github.com/secondline-ops/secondline/internal/expr"
 )
 
 // Defaults and bounds of the language. Every wait and every size has one.
@@ -32,6 +34,7 @@ type Runbook struct {
 	SelfService bool
 	Inputs      []Input
 	MaxTargets  int
+	Waves       []Wave   // in which several targets are worked on, each when the one before is verified
 	Locks       []string // with ${...}; "host" means the target
 	Deadline    time.Duration
 
@@ -50,6 +53,8 @@ type Runbook struct {
 	Source    []byte
 	File      string
 	Deeds     []string // of its steps and their undos, as causes forbid them: "unit.restarted"
+
+	language *expr.Language // in which Parse has read it
 }
 
 // InputType is what an input may hold.
@@ -102,9 +107,10 @@ type Requirement struct {
 // Step is one thing that a runbook does.
 type Step struct {
 	ID       string
-	If       string // expression; false skips the step, cannot tell refuses the run before any change, else stops it
-	Action   string // the name of the action: "run", "unit", "cleanup", ...
-	With     any    // what the action's own decoder made of its part; see Decoder. Of a word of the language its text
+	If       string   // expression; false skips the step, cannot tell refuses the run before any change, else stops it
+	Action   string   // the name of the action: "run", "unit", "cleanup", ...
+	With     any      // what the action's own decoder made of its part; see Decoder. Of a word of the language its text
+	Secrets  []string // names of those that its action takes
 	Effect   Effect
 	As       string
 	Timeout  time.Duration

@@ -35,6 +35,7 @@ const (
 // readable is what the expressions of a runbook may read, so far as it is read.
 type readable struct {
 	inputs  []Input
+	anyOf   bool // of inputs, since some are not known
 	probes  []expr.Field
 	outputs []expr.Field // of the steps; conditions of steps read them
 	each    []Each       // of the foreach blocks around
@@ -64,12 +65,20 @@ func (rb *Runbook) Env(scope Scope, specs ProbeSpecs, each []Each) (*expr.Env, e
 		_, outputs, _ := specs.Fields(use.Probe)
 		probes = append(probes, expr.Field{Name: use.Name, Type: expr.Object, Elem: outputs})
 	}
-	return newEnv(new(expr.Language), scope, readable{inputs: rb.Inputs, probes: probes, outputs: rb.OutputFields(), each: each})
+	return newEnv(rb.spoken(), scope, readable{inputs: rb.Inputs, probes: probes, outputs: rb.OutputFields(), each: each})
+}
+
+// spoken is the language in which Parse has read the runbook.
+func (rb *Runbook) spoken() *expr.Language {
+	if rb.language == nil { // it was not read, but put together
+		return new(expr.Language)
+	}
+	return rb.language
 }
 
 // ResultEnv returns the environment for the outputs of a step.
 func (rb *Runbook) ResultEnv(s Step, specs ProbeSpecs) (*expr.Env, error) {
-	return newEnv(new(expr.Language), ScopeResult, readable{inputs: rb.Inputs, each: s.Each, result: resultFields(s, rb.Probes, specs)})
+	return newEnv(rb.spoken(), ScopeResult, readable{inputs: rb.Inputs, each: s.Each, result: resultFields(s, rb.Probes, specs)})
 }
 
 // resultFields are what a step's outputs read: of a reading what the probe gives,
@@ -114,7 +123,10 @@ func (n readable) fields(scope Scope) []expr.Field {
 		{Name: VarEntity, Type: expr.Object, Doc: "the entity of the hypothesis or the person's choice", Elem: entity.Fields()},
 		{Name: VarTarget, Type: expr.Object, Doc: "the host that is acted on", Elem: targetFields()},
 	}
-	if len(n.inputs) > 0 {
+	switch {
+	case n.anyOf:
+		fields = append(fields, expr.Field{Name: VarInputs, Type: expr.Object})
+	case len(n.inputs) > 0:
 		fields = append(fields, expr.Field{Name: VarInputs, Type: expr.Object, Doc: "the runbook's inputs", Elem: inputFields(n.inputs)})
 	}
 	if len(n.each) > 0 {

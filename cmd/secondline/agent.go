@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/secondline-ops/secondline/agent"
 	"github.com/secondline-ops/secondline/agent/credentials"
@@ -33,6 +34,7 @@ type agentConfig struct {
 	Controllers []string
 	State       string
 	Guard       string
+	Secrets     string // "" is the usual place
 	KnownHosts  []string
 	SSHConfig   string
 	Identities  []string
@@ -135,6 +137,7 @@ func agentRun(env *environment) *cobra.Command {
 	f := cmd.Flags()
 	f.StringSliceVar(&c.Controllers, "controller", []string{"127.0.0.1:7421"}, "addresses of controllers, tried in turn")
 	f.StringVar(&c.Guard, "guard", "/etc/secondline/guard.yaml", "this host's hard limits; without the file the agent only observes")
+	secretsFlag(f, &c.Secrets)
 	knownHostsFlag(f, &c.KnownHosts)
 	f.StringVar(&c.SSHConfig, "ssh-config", filepath.Join(home, ".ssh", "config"), "ssh_config(5) for servers reached by SSH, of which are read: "+sshDirectives)
 	f.StringSliceVar(&c.Identities, "identity", nil, "private keys for servers reached by SSH (default: those that ssh tries by itself)")
@@ -172,11 +175,14 @@ func runAgent(ctx context.Context, env *environment, c agentConfig) error {
 	if err != nil {
 		return errors.Join(err, keys.Close())
 	}
-	err = startAgent(ctx, c, limits, keys, probes, logger)
+	err = startAgent(ctx, c, agent.Options{
+		Limits: limits, Reach: keys, Probes: probes, Secrets: agentSecrets(env, c.Secrets), Logger: logger,
+	})
 	return errors.Join(err, closePlugins(), keys.Close())
 }
 
-func startAgent(ctx context.Context, c agentConfig, limits guard.Limits, keys *credentials.Keyring, probes *diagnostics.ProbeSet, logger *slog.Logger) error {
+// startAgent completes the options and runs the agent.
+func startAgent(ctx context.Context, c agentConfig, o agent.Options) error {
 	id, err := credentials.Load(c.State)
 	if err != nil {
 		return err
@@ -186,16 +192,35 @@ func startAgent(ctx context.Context, c agentConfig, limits guard.Limits, keys *c
 		return err
 	}
 	hostName, _ := os.Hostname()
-	a, err := agent.New(agent.Options{
-		Identity: id, Addresses: c.Controllers, Journal: j, Probes: probes, Actions: actions.All(), Limits: limits, Reach: keys,
-		Redactor: redact.New(), Audit: commandLog{logger}, Renewer: credentials.Renewer{Dir: c.State, Now: time.Now}, Now: time.Now, Rand: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), //nolint:gosec // jitter
-		Version: version, Host: hostName, Logger: logger,
-	})
+	o.Identity, o.Addresses, o.Journal, o.Actions = id, c.Controllers, j, actions.All()
+	o.Redactor, o.Audit, o.Renewer = redact.New(), commandLog{o.Logger}, credentials.Renewer{Dir: c.State, Now: time.Now}
+	o.Now, o.Rand = time.Now, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())) //nolint:gosec // jitter
+	o.Version, o.Host = version, hostName
+	a, err := agent.New(o)
 	if err != nil {
 		return errors.Join(err, j.Close())
 	}
-	logger.InfoContext(ctx, "agent started", slog.String("agent", id.Name), slog.String("mode", string(limits.Mode)), slog.String("version", version))
+	o.Logger.InfoContext(ctx, "agent started", slog.String("agent", id.Name), slog.String("mode", string(o.Limits.Mode)), slog.String("version", version))
 	return errors.Join(a.Run(ctx), j.Close())
+}
+
+// usualSecrets is where an agent looks for secrets that systemd does not give it.
+const usualSecrets = "/etc/secondline/secrets"
+
+func secretsFlag(f *pflag.FlagSet, into *string) {
+	f.StringVar(into, "secrets", "", "folder of the secrets that runbooks refer to, a file each (default: $CREDENTIALS_DIRECTORY of systemd, else "+usualSecrets+")")
+}
+
+// agentSecrets are those of a folder, which may come later.
+func agentSecrets(env *environment, dir string) credentials.Secrets {
+	credential := env.getenv("CREDENTIALS_DIRECTORY") // systemd.exec(5), LoadCredential=
+	switch {
+	case dir != "":
+		return credentials.Secrets{Dir: dir}
+	case credential != "":
+		return credentials.Secrets{Dir: credential, FromSystemd: true}
+	}
+	return credentials.Secrets{Dir: usualSecrets}
 }
 
 // readGuard reads the host's limits. No file is no permission: the agent then

@@ -12,6 +12,7 @@ import (
 
 	"github.com/secondline-ops/secondline/internal/entity"
 	"github.com/secondline-ops/secondline/internal/fault"
+	"github.com/secondline-ops/secondline/internal/redact"
 	"github.com/secondline-ops/secondline/internal/remote"
 )
 
@@ -75,7 +76,7 @@ func (in *installation) open(ctx context.Context, env *environment) (*installHos
 	if err := in.at.complete(); err != nil {
 		return nil, err
 	}
-	r, done, err := in.at.openFor(ctx, env, entity.Entity{ID: in.at.name()}, remote.AllowAll())
+	r, done, err := in.at.openFor(ctx, env, entity.Entity{ID: in.at.name()}, remote.Options{Gate: remote.AllowAll(), Redactor: redact.New()})
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"sync"
 
 	"github.com/secondline-ops/secondline/internal/fault"
 	"github.com/secondline-ops/secondline/internal/yamlx"
@@ -127,4 +129,40 @@ func lint(env *environment, out *format, files []string, check func(file string,
 		return exitCode(fault.ExitFailed)
 	}
 	return nil
+}
+
+// parsedRunbook is what became of a text.
+type parsedRunbook struct {
+	data []byte
+	rb   *runbooks.Runbook
+	err  error
+}
+
+// parseAhead parses the files on all processors, and returns what gives the
+// results: for one that has changed since, or was no file, it parses anew.
+func parseAhead(files []string, o runbooks.ParseOptions) func(file string, data []byte) (*runbooks.Runbook, error) {
+	ahead := make([]parsedRunbook, len(files))
+	next := make(chan int)
+	var workers sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		workers.Go(func() {
+			for i := range next {
+				if data, err := os.ReadFile(files[i]); err == nil {
+					rb, err := runbooks.Parse(files[i], data, o)
+					ahead[i] = parsedRunbook{data, rb, err}
+				}
+			}
+		})
+	}
+	for i := range files {
+		next <- i
+	}
+	close(next)
+	workers.Wait()
+	return func(file string, data []byte) (*runbooks.Runbook, error) {
+		if i := slices.Index(files, file); i >= 0 && (ahead[i].rb != nil || ahead[i].err != nil) && bytes.Equal(ahead[i].data, data) {
+			return ahead[i].rb, ahead[i].err
+		}
+		return runbooks.Parse(file, data, o)
+	}
 }

@@ -98,12 +98,12 @@ func (o *reachOptions) name() string { return o.host }
 
 // open returns a Runner that only reads. done closes what it needs.
 func (o *reachOptions) open(ctx context.Context, env *environment, about entity.Entity) (*remote.Server, func(), error) {
-	return o.openFor(ctx, env, about, remote.ReadOnly())
+	return o.openFor(ctx, env, about, remote.Options{Gate: remote.ReadOnly(), Redactor: redact.New()})
 }
 
-// openFor returns a Runner behind the gate.
-func (o *reachOptions) openFor(ctx context.Context, env *environment, about entity.Entity, gate remote.Gate) (*remote.Server, func(), error) {
-	rules := remote.Options{Name: about.ID, Gate: gate, Redactor: redact.New()}
+// openFor returns a Runner behind the rules.
+func (o *reachOptions) openFor(ctx context.Context, env *environment, about entity.Entity, rules remote.Options) (*remote.Server, func(), error) {
+	rules.Name = about.ID
 	if o.local {
 		t := local.New()
 		return remote.Open(t, rules), func() { _ = t.Close() }, nil

@@ -29,12 +29,13 @@ Exit codes: 0 verified (or the plan of a dry run is good), 1 failed, refuted or 
 waiting for an approval.`,
 		Example: `  secondline run restart-crashed-unit --on web1 --input unit=nginx.service --dry-run
   secondline run free-space-by-rotation --on db1 --incident 12
-  secondline run restart-crashed-unit --on web1 --input unit=nginx.service --yes --why "agreed in the call"`,
+  secondline run restart-crashed-unit --on web1 --input unit=nginx.service --yes --why "agreed in the call"
+  secondline run apply-updates --on web1,web2,web3    # in the waves of the runbook, one verified before the next`,
 	}
 	conn := addConnection(env, cmd)
 	out := addOutput(cmd)
 	f := cmd.Flags()
-	f.StringVar(&o.target, "on", "", "the host, by its id in the inventory")
+	f.StringSliceVar(&o.targets, "on", nil, "the host, by its id in the inventory; several (web1,web2) where the runbook's targets.max allows it")
 	f.StringArrayVar(&o.inputs, "input", nil, "name=value of an input of the runbook; may be given several times")
 	f.BoolVar(&o.dryRun, "dry-run", false, "only plan: show what would change, change nothing")
 	f.StringVar(&o.incident, "incident", "", "the incident that it belongs to (number or id); else it gets one of its own")
@@ -43,7 +44,10 @@ waiting for an approval.`,
 	f.DurationVar(&o.planWithin, "plan-within", 2*time.Minute, "how long to wait for the plan")
 	_ = cmd.RegisterFlagCompletionFunc("on", conn.completeHosts())
 	cmd.ValidArgsFunction = conn.completeRunbooks()
-	cmd.AddCommand(runList(env, conn), runShow(env, conn), runCancel(env, conn))
+	cmd.AddCommand(runList(env, conn), runShow(env, conn),
+		runTurn(env, conn, "cancel", "Stop a run: at once before it began, else after the open step", "wrong host", (*api.Client).CancelRun),
+		runTurn(env, conn, "pause", "Stop a run at the end of its open step, until it is resumed", "wait for the backup", (*api.Client).PauseRun),
+		runTurn(env, conn, "resume", "Let a paused run go on", "the backup is through", (*api.Client).ResumeRun))
 	cmd.Args = exactly(1)
 	cmd.RunE = conn.ask(func(ctx context.Context, client *api.Client, args []string) error {
 		o.runbook = args[0]
@@ -53,10 +57,11 @@ waiting for an approval.`,
 }
 
 type runOptions struct {
-	runbook, target, incident, why string
-	inputs                         []string
-	dryRun, yes                    bool
-	planWithin                     time.Duration
+	runbook, incident, why string
+	targets                []string
+	inputs                 []string
+	dryRun, yes            bool
+	planWithin             time.Duration
 }
 
 // running is a run that a person watches.
@@ -74,17 +79,20 @@ type running struct {
 func (r *running) people() bool { return r.out.word == "table" }
 
 func startRun(ctx context.Context, r *running, o runOptions) error {
-	if o.target == "" {
+	if len(o.targets) == 0 {
 		return usageError{fault.New(fault.Invalid, "say on which host").WithHint("--on HOST; see: secondline inventory")}
 	}
 	inputs, err := pairs("input", o.inputs)
 	if err != nil {
 		return err
 	}
-	if err := r.fillIn(ctx, o.runbook, o.target, inputs); err != nil {
+	if err := r.fillIn(ctx, o.runbook, o.targets[0], inputs); err != nil {
 		return err
 	}
-	started, err := r.client.StartRun(ctx, api.RunRequest{Runbook: o.runbook, Target: o.target, Inputs: inputs, DryRun: o.dryRun, Incident: o.incident})
+	if len(o.targets) > 1 {
+		return r.rollOut(ctx, o, inputs)
+	}
+	started, err := r.client.StartRun(ctx, api.RunRequest{Runbook: o.runbook, Target: o.targets[0], Inputs: inputs, DryRun: o.dryRun, Incident: o.incident})
 	if err != nil {
 		return err
 	}

@@ -69,7 +69,7 @@ func runShow(env *environment, conn *connection) *cobra.Command {
 
 func showRun(w io.Writer, p paint, view api.PlanView, transcript bool) {
 	run := view.Run
-	fmt.Fprintln(w, p.as(bold, oneLine(fmt.Sprintf("run %s of incident %d: %s", run.ID, run.Number, strings.ReplaceAll(run.Status, "_", " ")))))
+	fmt.Fprintln(w, p.as(bold, oneLine(fmt.Sprintf("run %s of incident %d: %s", run.ID, run.Number, standing(run)))))
 	if view.Plan == nil {
 		say(w, "  %s on %s; there is no plan yet", run.Runbook, run.Target)
 	} else {
@@ -101,22 +101,30 @@ func showRun(w io.Writer, p paint, view api.PlanView, transcript bool) {
 	}
 }
 
-func runCancel(env *environment, conn *connection) *cobra.Command {
+// runTurn is a command that turns a run in work.
+func runTurn(env *environment, conn *connection, use, short, example string, do func(*api.Client, context.Context, string, string) (api.Run, error)) *cobra.Command {
 	var why string
 	cmd := &cobra.Command{
-		Use:     "cancel RUN",
-		Short:   "Stop a run: at once before it began, else after the open step",
-		Example: `  secondline run cancel run-… --why "wrong host"`,
-		Args:    exactly(1), ValidArgsFunction: conn.completeRuns(""),
+		Use: use + " RUN", Short: short, Example: "  secondline run " + use + " run-… --why \"" + example + "\"",
+		Args: exactly(1), ValidArgsFunction: conn.completeRuns(""),
 	}
 	out := addOutput(cmd)
 	cmd.Flags().StringVar(&why, "why", "", "for the timeline")
 	cmd.RunE = conn.askBriefly(func(ctx context.Context, client *api.Client, args []string) error {
-		run, err := client.CancelRun(ctx, args[0], why)
+		run, err := do(client, ctx, args[0], why)
 		if err != nil {
 			return err
 		}
-		return out.write(env.stdout, run, func(w io.Writer) { say(w, "run %s: %s", run.ID, run.Status) })
+		return out.write(env.stdout, run, func(w io.Writer) { say(w, "run %s: %s", run.ID, standing(run)) })
 	})
 	return cmd
+}
+
+// standing is the status of a run, and that it is paused.
+func standing(run api.Run) string {
+	text := strings.ReplaceAll(run.Status, "_", " ")
+	if run.Paused != "" {
+		text += ", " + run.Paused
+	}
+	return text
 }

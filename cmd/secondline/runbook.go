@@ -29,7 +29,7 @@ new, lint, explain, schema, plan, test, record, sign and verify need no controll
 	conn := addConnection(env, cmd)
 	return group(cmd, runbookList(env, conn), runbookShow(env, conn), runbookLint(env), runbookExplain(env), runbookSchema(env), runbookNew(env),
 		runbookPlan(env), runbookTest(env), runbookRecord(env), runbookSign(env), runbookVerify(env),
-		runbookStats(env, conn))
+		runbookStats(env, conn), runbookDraft(env, conn))
 }
 
 // localFlags make list and show work without a controller.
@@ -228,8 +228,9 @@ func runbookLint(env *environment) *cobra.Command {
 		for _, rb := range shipped.All() {
 			taken.ships(rb.Name, rb.File, rb.Source)
 		}
+		parse := parseAhead(files, o)
 		return lint(env, out, files, func(file string, data []byte) error {
-			rb, err := runbooks.Parse(file, data, o)
+			rb, err := parse(file, data)
 			if err != nil {
 				return err
 			}

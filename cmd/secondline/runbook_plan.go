@@ -133,12 +133,14 @@ func (p planning) fill(ctx context.Context, h *plannedHost) error {
 	if p.rehearse {
 		gate = rehearsal.Gate(gate)
 	}
-	server, done, err := o.reach.openFor(ctx, p.env, o.host, gate)
+	server, done, err := o.reach.openFor(ctx, p.env, o.host, remote.Options{Gate: gate, Redactor: redact.New()})
 	if err != nil {
 		return err
 	}
 	defer done()
-	b, err := cases.Bind(&given, rb, liveServer{server}, p.bench.tools)
+	tools := p.bench.tools
+	tools.Secrets = agentSecrets(p.env, o.secrets)
+	b, err := cases.Bind(&given, rb, liveServer{server}, tools)
 	if err != nil {
 		return err
 	}

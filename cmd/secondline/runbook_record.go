@@ -29,6 +29,7 @@ type recordOptions struct {
 	inventory, guard, cause        string
 	inputs, objects, dirs, plugins []string
 	host                           entity.Entity // of on
+	secrets                        string
 	act, yes                       bool
 }
 
@@ -75,6 +76,7 @@ func (o *recordOptions) addGivenFlags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.objects, "object", nil, "name=value of the object of the cause: mount, unit …; may be given several times")
 	f.StringVar(&o.inventory, "inventory", "", "inventory file that says what the host promised: budgets, processes, address")
 	f.StringVar(&o.guard, "guard", "", "guard file of an agent, whose limits hold (default: those of an agent without one, in mode act)")
+	secretsFlag(f, &o.secrets)
 	f.StringSliceVar(&o.dirs, "dir", nil, "folder with runbooks of your own, for NAME")
 }
 
@@ -113,11 +115,14 @@ func recordCase(ctx context.Context, env *environment, out *format, o recordOpti
 	if !o.act {
 		gate = remote.Gates(remote.ReadOnly(), gate)
 	}
-	server, done, err := o.reach.openFor(ctx, env, o.host, gate)
+	redactor := redact.NewGrowing(redact.New())
+	bench.tools.Secrets = engine.Learned(agentSecrets(env, o.secrets), redactor)
+	server, done, err := o.reach.openFor(ctx, env, o.host, remote.Options{Gate: gate, Redactor: redactor})
 	if err != nil {
 		return err
 	}
 	defer done()
+	given.Secrets = cases.SecretsOf(ctx, rb, bench.tools.Secrets)
 	recorder := recording.Record(server, redact.New(), time.Now)
 	given.Start = recorder.Start()
 	r := recordedCase{Case: o.dir, env: env, out: out, o: o}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -44,6 +45,12 @@ func TestStories(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "until": until, "controller": startController, "agent": startScriptAgent, "sshd": startSSHD,
 			"expand": expand, "capture": capture,
+		},
+		Condition: func(cond string) (bool, error) {
+			if cond == "require_real" {
+				return os.Getenv("SECONDLINE_REQUIRE_REAL") == "1", nil
+			}
+			return false, fmt.Errorf("there is no condition %q", cond)
 		},
 		RequireExplicitExec: true,
 	})

@@ -163,6 +163,11 @@ func (c *Client) ListRuns(ctx context.Context, q RunQuery) (RunList, error) {
 	return get[RunList](ctx, c, "/v1/runs", query{"incident": q.Incident, "status": q.Status, "limit": count(q.Limit), "cursor": q.Cursor})
 }
 
+// StartRollout asks for a runbook on several targets.
+func (c *Client) StartRollout(ctx context.Context, req RolloutRequest) (RolloutStarted, error) {
+	return post[RolloutStarted](ctx, c, "/v1/rollouts", req)
+}
+
 // StartRun asks for a runbook on a target.
 func (c *Client) StartRun(ctx context.Context, req RunRequest) (RunStarted, error) {
 	return post[RunStarted](ctx, c, "/v1/runs", req)
@@ -190,6 +195,16 @@ func (c *Client) Reject(ctx context.Context, id, why string) (Run, error) {
 
 // CancelRun stops the run.
 func (c *Client) CancelRun(ctx context.Context, id, why string) (Run, error) {
+	return post[Run](ctx, c, at("/v1/runs", id, "cancel"), Act{Text: why})
+}
+
+// PauseRun stops the run at the end of its open step, until it is resumed.
+func (c *Client) PauseRun(ctx context.Context, id, why string) (Run, error) {
+	return post[Run](ctx, c, at("/v1/runs", id, "cancel"), Act{Text: why})
+}
+
+// ResumeRun lets a paused run go on.
+func (c *Client) ResumeRun(ctx context.Context, id, why string) (Run, error) {
 	return post[Run](ctx, c, at("/v1/runs", id, "cancel"), Act{Text: why})
 }
 

@@ -122,6 +122,10 @@ func DescribeRun(in *incident.Incident, r *incident.Run) Run {
 		ID: r.ID, Incident: in.ID, Number: in.Number, Runbook: r.Runbook, Target: r.Target, Inputs: dict(r.Inputs), RequestedBy: r.RequestedBy,
 		DryRun: r.DryRun, Status: string(r.Status), Steps: []Step{}, AskedAt: r.AskedAt.UTC(), StartedAt: r.StartedAt.UTC(), EndedAt: r.EndedAt.UTC(),
 	}
+	out.Paused = r.Paused
+	if r.Rollout != nil {
+		out.Rollout, out.Wave = r.Rollout.ID, r.Rollout.Wave
+	}
 	if r.Hypothesis != nil {
 		out.Cause = r.Hypothesis.Cause
 	}

@@ -80,6 +80,22 @@ func (s *Server) startRun(c *call) (any, error) {
 	return answered{}, nil
 }
 
+func (s *Server) startRollout(c *call) (any, error) {
+	req, err := decode[RolloutRequest](c)
+	if err != nil {
+		return nil, err
+	}
+	if req.Runbook == "" {
+		return nil, fault.New(fault.Invalid, "say which runbook").WithField("runbook")
+	}
+	started, err := s.o.Service.StartRollout(c.Context(), req, c.who.Name)
+	if err != nil {
+		return nil, err
+	}
+	writeJSON(c.w, http.StatusAccepted, started)
+	return answered{}, nil
+}
+
 func (s *Server) findRun(c *call) (any, error) {
 	in, run, err := s.o.Service.FindRun(c.Context(), c.PathValue("id"))
 	if err != nil {

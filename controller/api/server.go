@@ -90,11 +90,14 @@ func (s *Server) routes() []route {
 
 		{"GET /v1/runs", access.Viewer, s.listRuns},
 		{"POST /v1/runs", access.Operator, s.startRun},
+		{"POST /v1/rollouts", access.Operator, s.startRollout},
 		{"GET /v1/runs/{id}", access.Viewer, s.findRun},
 		{"GET /v1/runs/{id}/plan", access.Viewer, s.plan},
 		{"POST /v1/runs/{id}/approve", access.Operator, s.approve},
 		{"POST /v1/runs/{id}/reject", access.Operator, s.runAct(Service.Reject)},
 		{"POST /v1/runs/{id}/cancel", access.Operator, s.runAct(Service.CancelRun)},
+		{"POST /v1/runs/{id}/pause", access.Operator, s.runAct(Service.PauseRun)},
+		{"POST /v1/runs/{id}/resume", access.Operator, s.runAct(Service.ResumeRun)},
 
 		{"GET /v1/runbooks", access.Viewer, s.listRunbooks},
 		{"POST /v1/runbooks/{name}/form", access.Viewer, s.form},

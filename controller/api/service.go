@@ -75,11 +75,15 @@ type Actor interface {
 	Reopen(ctx context.Context, ref, actor, why string) error
 	Escalate(ctx context.Context, ref, actor, why string) error
 	Note(ctx context.Context, ref, actor, text string) error
+	// StartRollout asks for runs on several targets, in the waves of the runbook; all of them or none.
+	StartRollout(ctx context.Context, req RolloutRequest, actor string) (RolloutStarted, error)
 	StartRun(ctx context.Context, req RunRequest, actor string) (incidentID, runID string, err error)
 	// Approve refuses with Conflict when the digest is not that of the plan now.
 	Approve(ctx context.Context, runID, planDigest, actor, why string) error
 	Reject(ctx context.Context, runID, actor, why string) error
 	CancelRun(ctx context.Context, runID, actor, why string) error
+	PauseRun(ctx context.Context, runID, actor, why string) error
+	ResumeRun(ctx context.Context, runID, actor, why string) error
 	EnrolToken(ctx context.Context, agent string, ttl time.Duration, actor string) (string, error)
 	RevokeAgent(ctx context.Context, agent, actor string) error
 	// ReloadFor reads the owner's files again; with any mistake nothing changes.

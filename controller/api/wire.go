@@ -138,7 +138,10 @@ type Run struct {
 	RequestedBy string            `json:"requested_by"`
 	DryRun      bool              `json:"dry_run"`
 	Status      string            `json:"status"`
-	Why         string            `json:"why"` // how it ended
+	Why         string            `json:"why"`               // how it ended
+	Paused      string            `json:"paused,omitempty"`  // who paused it and why
+	Rollout     string            `json:"rollout,omitempty"` // it is one of several on as many targets
+	Wave        int               `json:"wave,omitempty"`    // of the rollout, from 1
 	Steps       []Step            `json:"steps"`
 	AskedAt     time.Time         `json:"asked_at,omitzero"`
 	StartedAt   time.Time         `json:"started_at,omitzero"`
@@ -309,6 +312,29 @@ type RunRequest struct {
 	Inputs   map[string]string `json:"inputs"`
 	DryRun   bool              `json:"dry_run"`
 	Incident string            `json:"incident"` // id or number; "" makes one
+}
+
+// RolloutRequest asks for a runbook on several targets.
+type RolloutRequest struct {
+	Runbook string            `json:"runbook"`
+	Targets []string          `json:"targets"`
+	Inputs  map[string]string `json:"inputs"`
+	DryRun  bool              `json:"dry_run"`
+}
+
+// RolloutStarted is the answer to a RolloutRequest: one run for each target, in
+// the order of the waves.
+type RolloutStarted struct {
+	Rollout string       `json:"rollout"`
+	Runs    []RolloutRun `json:"runs"`
+}
+
+// RolloutRun is one run of a rollout.
+type RolloutRun struct {
+	Target   string `json:"target"`
+	Wave     int    `json:"wave"`
+	Incident string `json:"incident"`
+	Run      string `json:"run"`
 }
 
 // RunStarted is the answer to a RunRequest.

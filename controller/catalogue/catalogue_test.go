@@ -159,7 +159,7 @@ func TestFetchStartsNothingOfTheUsersConfiguration(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"post-checkout", "reference-transaction", "post-index-change", "fsmonitor"} {
-		if err := os.WriteFile(filepath.Join(hooks, name), []byte("#!/bin/sh\ntouch "+ran+"\n"), 0o700); err != nil { //nolint:gosec // a hook is a program
+		if err := os.WriteFile(filepath.Join(hooks, name), []byte("#!/bin/sh\ntouch "+ran+"\n"), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -82,7 +82,7 @@ func TestKilledAtAnyMomentOneCommitIsInForceWhole(t *testing.T) {
 	data := t.TempDir()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // moments, no secret
+	random := rand.New(rand.NewPCG(seed, 0))
 	var before []Pin
 	moved := 0
 	for range kills {

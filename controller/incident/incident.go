@@ -101,10 +101,20 @@ type Run struct {
 	Result      *runbooks.RunResult `json:"result,omitempty"`
 	Decisions   []Approval          `json:"decisions"`
 	StopAsked   string              `json:"stop_asked,omitempty"` // why a person wants the running run to stop at the end of its open step
+	Paused      string              `json:"paused,omitempty"`     // who paused it and why; it goes on when somebody resumes it
 	Judged      bool                `json:"judged,omitempty"`     // whether it helped is settled: resolved, given up on, or passed over
+	Rollout     *Rollout            `json:"rollout,omitempty"`    // it is one of several runs on as many targets
 	AskedAt     time.Time           `json:"asked_at,omitzero"`
 	StartedAt   time.Time           `json:"started_at,omitzero"`
 	EndedAt     time.Time           `json:"ended_at,omitzero"`
+}
+
+// Rollout is what ties runs of one runbook on several targets together.
+type Rollout struct {
+	ID    string   `json:"id"`
+	Wave  int      `json:"wave"` // from 1
+	Waves int      `json:"waves"`
+	After []string `json:"after"` // runs of the wave before: it begins only when all of them are verified
 }
 
 // HypothesisRef is what a run remembers of the hypothesis it is to cure.

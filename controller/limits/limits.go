@@ -34,18 +34,27 @@ var ErrRate = errors.New("the runs that its rate allows are used up")
 // and with ErrRate when a rate is used up. A lock that is never given back ends
 // by itself; what a rate counts is not given back when the run ends.
 func Reserve(ctx context.Context, tx Locker, plan *runbooks.Plan, run string, now time.Time) error {
+	if err := Extend(ctx, tx, plan, run, now); err != nil {
+		return errors.Join(err, tx.Unlock(ctx, run))
+	}
+	for _, rate := range plan.Rates {
+		if err := count(ctx, tx, rate, run, now); err != nil {
+			return errors.Join(err, tx.Unlock(ctx, run), tx.Unlock(ctx, counted(run)))
+		}
+	}
+	return nil
+}
+
+// Extend takes the plan's locks for the time that it may need from now on. It
+// refuses with fault.Conflict, naming the holder, when one is taken.
+func Extend(ctx context.Context, tx Locker, plan *runbooks.Plan, run string, now time.Time) error {
 	until := now.Add(plan.WorstCase + slack)
 	for _, name := range append([]string{"target/" + plan.Target}, plan.Locks...) {
 		if name == "host" { // the target, which is always locked
 			continue
 		}
 		if err := tx.Lock(ctx, name, run, now, until); err != nil {
-			return errors.Join(err, tx.Unlock(ctx, run))
-		}
-	}
-	for _, rate := range plan.Rates {
-		if err := count(ctx, tx, rate, run, now); err != nil {
-			return errors.Join(err, tx.Unlock(ctx, run), tx.Unlock(ctx, counted(run)))
+			return err
 		}
 	}
 	return nil

@@ -68,6 +68,11 @@ type Tx interface {
 	// FinishJob ends a job. It refuses with Conflict when the fence is lower
 	// than the job's, and reports false when it had ended before.
 	FinishJob(ctx context.Context, id string, fence int64, state JobState, result []byte, at time.Time) (ended bool, err error)
+	// PauseJob takes a job from whoever works on it, until ResumeJob; a report of it is still taken. It refuses with Conflict when the
+	// job has ended.
+	PauseJob(ctx context.Context, id string) error
+	// ResumeJob gives a paused job back to be claimed from the time on. It refuses with Conflict when the job is not paused.
+	ResumeJob(ctx context.Context, id string, at time.Time) error
 	// Lock takes a named lock for the holder until the time, or refuses with
 	// Conflict naming the present holder. The same holder may extend it.
 	Lock(ctx context.Context, name, holder string, now, until time.Time) error
@@ -182,6 +187,7 @@ type RunRow struct {
 type RunFilter struct {
 	Runbook string
 	Since   time.Time // of RunRow.At
+	IDs     []string  // at most 1,000; none means all
 	Limit   int       // at most 20,000; 0 means that
 }
 
@@ -200,6 +206,7 @@ type JobState string
 const (
 	JobQueued    JobState = "queued"
 	JobLeased    JobState = "leased"
+	JobPaused    JobState = "paused" // nobody is to work on it until it is resumed
 	JobDone      JobState = "done"
 	JobFailed    JobState = "failed"
 	JobCancelled JobState = "cancelled"

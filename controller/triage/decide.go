@@ -128,6 +128,9 @@ func (s Situation) decide() Decision {
 // its report is still welcome later.
 func (s Situation) awaitReport() Decision {
 	w := s.Incident.Work
+	if run := s.Incident.FindRun(w.RunID); run != nil && run.Paused != "" {
+		return Decision{Action: Wait, Reason: RunPaused, Detail: run.Paused}
+	}
 	overdue := w.Deadline.Add(s.Policy.ReportGrace)
 	if s.Now.Before(overdue) || w.Warned {
 		d := Decision{Action: Wait, Reason: JobInFlight, Detail: w.Kind + " by agent " + w.Agent}

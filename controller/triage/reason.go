@@ -48,6 +48,8 @@ const (
 	NothingToDo        Reason = "nothing_to_do"
 	TargetBusy         Reason = "target_busy"
 	RateUsedUp         Reason = "rate_used_up"
+	WaveBefore         Reason = "wave_before"
+	RunPaused          Reason = "run_paused"
 	NoEnd              Reason = "no_end"
 )
 
@@ -107,6 +109,8 @@ func sentences() map[Reason]string {
 		NothingToDo:        "there is nothing to do in this state",
 		TargetBusy:         "another run holds the target or a lock; this one waits for it",
 		RateUsedUp:         "this runbook has run as often as its rate allows; again and again is no cure",
+		WaveBefore:         "the wave of targets before this one is not verified yet",
+		RunPaused:          "a person paused the run; it goes on when somebody resumes it",
 		NoEnd:              "deciding did not come to an end, which is a bug; a person has to look",
 	}
 }

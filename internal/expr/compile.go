@@ -170,7 +170,7 @@ func (e *Env) explain(src string, issues *cel.Issues) *Error {
 		return (a.Location.Line()-b.Location.Line())<<16 + a.Location.Column() - b.Location.Column()
 	})
 	first := all[0]
-	message := strings.TrimPrefix(first.Message, "Syntax error: ")
+	message, unreadable := strings.CutPrefix(first.Message, "Syntax error: ")
 	out := errorAt(src, first.Location.Line(), first.Location.Column()+1, readable(message))
 	quoted := func(pattern string) (string, bool) {
 		m := regexp.MustCompile(pattern).FindStringSubmatch(message)
@@ -179,14 +179,16 @@ func (e *Env) explain(src string, issues *cel.Issues) *Error {
 		}
 		return m[1], true
 	}
-	if field, ok := quoted(`^undefined field '(.*)'`); ok {
+	if unreadable {
+		out.Message, out.Hint = readableSyntax(message)
+	} else if field, ok := quoted(`^undefined field '(.*)'`); ok {
 		out.Message = fmt.Sprintf("no field %q", field)
 		out.Hint = hint(field, e.fieldsNear(src, first.ExprID))
 		if rest := runesFrom(out.Snippet, out.Column-1); strings.HasPrefix(rest, ".") {
 			out.Column += strings.Index(rest, field) // cel points at the dot
 		}
 	} else if name, ok := quoted(`^undeclared reference to '([^']*)'`); ok {
-		out.Message = fmt.Sprintf("unknown name %q", name)
+		out.Message, out.Unknown = fmt.Sprintf("unknown name %q", name), name
 		known := slices.Concat(names(e.vars), slices.Collect(maps.Keys(e.cel.Functions())))
 		slices.Sort(known)
 		out.Hint = hint(name, known)
@@ -195,8 +197,29 @@ func (e *Env) explain(src string, issues *cel.Issues) *Error {
 		}
 	} else if strings.Contains(message, "(double, int)") || strings.Contains(message, "(int, double)") {
 		out.Hint = "calculate with numbers of one kind: write 2.0 for 2, or use double(x) or int(x)"
+	} else if regexp.MustCompile(`\((double|int), string\)|\(string, (double|int)\)`).MatchString(message) {
+		out.Hint = `one side is a number and the other a text; numbers stand without quotes: 85.0, percent(85), bytesize("2GiB")`
 	}
 	return out
+}
+
+// readableSyntax says in words what the parser (ANTLR) could not read.
+func readableSyntax(message string) (text, hint string) {
+	if strings.HasPrefix(message, "token recognition error at: '=") {
+		return `"=" alone is no operator`, "write == to compare"
+	}
+	unexpected := regexp.MustCompile(`^(?:mismatched|extraneous) input '(.*)' expecting`).FindStringSubmatch(message)
+	if unexpected == nil {
+		return readable(message), ""
+	}
+	switch word := unexpected[1]; strings.ToLower(word) {
+	case "<eof>":
+		return "the expression ends too early", ""
+	case "and", "or":
+		return fmt.Sprintf("%q is no operator", word), "write && for and, || for or"
+	default:
+		return fmt.Sprintf("%q is not expected here", word), ""
+	}
 }
 
 func runesFrom(s string, n int) string {

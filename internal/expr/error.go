@@ -15,6 +15,7 @@ type Error struct {
 	Message string
 	Hint    string
 	Snippet string // the source line
+	Unknown string // the name that is not declared, if that is the mistake
 }
 
 // Error implements error.

@@ -85,7 +85,7 @@ func (e *Env) compilePart(src string, at int, text string) (*Program, error) {
 			column = inner.Column
 		}
 		out := errorAt(src, line+inner.Line-1, column, inner.Message)
-		out.Hint = inner.Hint
+		out.Hint, out.Unknown = inner.Hint, inner.Unknown
 		return nil, out
 	}
 	return p, err

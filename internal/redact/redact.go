@@ -10,16 +10,21 @@ package redact
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"net/url"
 	"regexp"
 	"slices"
+	"strings"
 )
 
 const (
 	// minKnown is the shortest known secret that is searched for. Shorter ones
 	// would tear ordinary words apart and hide more than they protect.
 	minKnown = 4
+	// minPart is the shortest line, and the shortest text in base64, of a known
+	// secret that is searched for.
+	minPart = 8
 	// longestMark bounds "[redacted:" + kind + "]".
 	longestMark = 32
 )
@@ -32,7 +37,8 @@ type Redactor struct {
 }
 
 // New returns a Redactor for the built-in kinds of secret and for the given
-// known ones, which are found wherever they stand, also URL- and JSON-escaped.
+// known ones, which are found wherever they stand, also URL- and JSON-escaped,
+// quoted for a shell and in base64; of those with several lines also each line.
 // Known secrets of fewer than four bytes are not searched for.
 func New(extra ...string) *Redactor {
 	ds := detectors()
@@ -46,11 +52,7 @@ func New(extra ...string) *Redactor {
 }
 
 func (r *Redactor) addKnown(secret string, ds []detector) {
-	forms := []string{secret, url.QueryEscape(secret), url.PathEscape(secret)}
-	if quoted, err := json.Marshal(secret); err == nil {
-		forms = append(forms, string(quoted[1:len(quoted)-1]))
-	}
-	for _, form := range forms {
+	for _, form := range formsOf(secret) {
 		b := []byte(form)
 		inMark := bytes.Contains(mark("known"), b) || // it would be found again in every mark
 			slices.ContainsFunc(ds, func(d detector) bool { return bytes.Contains(mark(d.kind), b) })
@@ -59,6 +61,44 @@ func (r *Redactor) addKnown(secret string, ds []detector) {
 		}
 		r.known = append(r.known, b)
 	}
+}
+
+// formsOf returns how a secret may stand in a text: as it is, escaped, quoted for
+// a shell, in base64, and of one with several lines each line that is long enough
+// to be nothing else.
+func formsOf(secret string) []string {
+	var forms []string
+	parts := []string{secret}
+	if lines := strings.Split(secret, "\n"); len(lines) > 1 {
+		parts = append(parts, slices.DeleteFunc(lines, func(line string) bool { return len(line) < minPart })...)
+	}
+	for _, part := range parts {
+		forms = append(forms, part, url.QueryEscape(part), url.PathEscape(part), strings.ReplaceAll(part, "'", `'\''`))
+		if quoted, err := json.Marshal(part); err == nil {
+			forms = append(forms, string(quoted[1:len(quoted)-1]))
+		}
+		if len(part) >= minPart {
+			forms = append(forms, base64.StdEncoding.EncodeToString([]byte(part)), base64.URLEncoding.EncodeToString([]byte(part)))
+		}
+		forms = append(forms, base64Forms(part)...)
+	}
+	return forms
+}
+
+// base64Forms returns what is the same in every base64 text whose source holds
+// the secret: it may begin at any of three places in a group, and what is coded
+// together with its neighbours is left out.
+func base64Forms(secret string) []string {
+	var forms []string
+	for before := range 3 {
+		source := append(make([]byte, before), secret...)
+		from, to := (before*8+5)/6, len(source)*8/6
+		if to-from < minPart {
+			continue
+		}
+		forms = append(forms, base64.RawStdEncoding.EncodeToString(source)[from:to], base64.RawURLEncoding.EncodeToString(source)[from:to])
+	}
+	return forms
 }
 
 func mark(kind string) []byte { return []byte("[redacted:" + kind + "]") }

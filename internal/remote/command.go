@@ -75,7 +75,11 @@ func (c Command) Validate() error {
 			return invalid(doing, "environment variable %s contains a NUL byte", name)
 		}
 	}
+	secrets, err := c.checkSecrets(doing)
+	size += secrets
 	switch {
+	case err != nil:
+		return err
 	case size > MaxCommandBytes:
 		return invalid(doing, "arguments and environment have %d bytes, the limit is %d; pass data on standard input", size, MaxCommandBytes)
 	case len(c.Stdin) > MaxStdinBytes:

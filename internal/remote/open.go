@@ -74,7 +74,7 @@ func (s *Server) Run(ctx context.Context, cmd Command) (Result, error) {
 	err := s.guarded(ctx, "run "+first(cmd.Argv), cmd, func() (int, bool, error) {
 		var err error
 		stop := s.watch(cmd.Watch)
-		res, err = s.t.Run(ctx, widen(cmd))
+		res, err = s.t.Run(ctx, widen(cmd.handOver()))
 		stop()
 		res = s.tidy(res, cmd.MaxOutputBytes)
 		return len(res.Stdout) + len(res.Stderr), res.Truncated, err

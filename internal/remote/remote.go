@@ -39,6 +39,7 @@ const (
 type Command struct {
 	Argv           []string
 	Env            map[string]string // added to the login environment; names match [A-Za-z_][A-Za-z0-9_]*
+	Secrets        []Secret          // what nobody but the program may see; Env and Argv stand in process lists
 	Stdin          []byte
 	As             string        // "" or the login user: no change; else by sudo -n -u
 	Effect         Effect        // zero value means Write, the careful reading

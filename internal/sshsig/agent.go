@@ -1,6 +1,7 @@
 package sshsig
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -32,7 +33,9 @@ func (a agentSigner) Sign(_ io.Reader, data []byte) (*ssh.Signature, error) {
 	if a.socket == "" {
 		return nil, fault.New(fault.Invalid, "the key is protected by a passphrase, and there is no SSH agent (SSH_AUTH_SOCK)").WithHint("eval $(ssh-agent); ssh-add")
 	}
-	conn, err := net.DialTimeout("unix", a.socket, agentWithin)
+	ctx, cancel := context.WithTimeout(context.Background(), agentWithin) // ssh.Signer has none
+	defer cancel()
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", a.socket)
 	if err != nil {
 		return nil, fault.Wrap(fault.Unreachable, err, "dial the SSH agent")
 	}

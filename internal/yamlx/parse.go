@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -130,37 +128,6 @@ func allowedRune(r rune) bool {
 		return false
 	}
 	return true
-}
-
-// locate gives an error of yaml.v3 a position. The library names a line, unless
-// the line is the first one, or the error is an unknown anchor.
-func (s *source) locate(err error) *Error {
-	text := strings.TrimPrefix(err.Error(), "yaml: ")
-	line, named := 1, regexp.MustCompile(`^line (\d+): `).FindStringSubmatch(text)
-	if named != nil {
-		line, _ = strconv.Atoi(named[1])
-		text = strings.TrimPrefix(text, named[0])
-	}
-	if anchor := regexp.MustCompile(`^unknown anchor '(.*)' referenced$`).FindStringSubmatch(text); anchor != nil {
-		for i, l := range s.lines {
-			if at := strings.Index(l, "*"+anchor[1]); at >= 0 {
-				return s.at(i+1, utf8.RuneCountInString(l[:at])+1, fmt.Sprintf("no anchor &%s before this alias", anchor[1])).WithRule(RuleSyntax)
-			}
-		}
-	}
-	line = min(line, len(s.lines))
-	// The scanner stops one line early or late; a tab near by is the likely cause.
-	for _, l := range []int{line, line + 1, line - 1} {
-		if l < 1 || l > len(s.lines) {
-			continue
-		}
-		indent := s.lines[l-1][:len(s.lines[l-1])-len(strings.TrimLeft(s.lines[l-1], " \t"))]
-		if tab := strings.IndexByte(indent, '\t'); tab >= 0 {
-			return s.tabAt(l, tab+1)
-		}
-	}
-	column := len(s.lines[line-1]) - len(strings.TrimLeft(s.lines[line-1], " ")) + 1
-	return s.at(line, column, text).WithRule(RuleSyntax)
 }
 
 func (s *source) tabAt(line, column int) *Error {

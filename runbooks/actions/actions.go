@@ -4,6 +4,7 @@ package actions
 
 import (
 	"github.com/secondline-ops/secondline/runbooks"
+	"github.com/secondline-ops/secondline/runbooks/actions/account"
 	"github.com/secondline-ops/secondline/runbooks/actions/cert"
 	"github.com/secondline-ops/secondline/runbooks/actions/cleanup"
 	"github.com/secondline-ops/secondline/runbooks/actions/cron"
@@ -39,6 +40,7 @@ func All() []engine.Action {
 		mount.Action{},
 		sysctl.Action{},
 		packages.Action{},
+		account.Action{},
 		cert.Action{},
 		dnsflush.Action{},
 		http.Action{},

@@ -20,7 +20,7 @@ type usage struct{}
 func (usage) Names() []string { return []string{"disk.usage"} }
 
 func (usage) Fields(probe string) (inputs, outputs []expr.Field, ok bool) {
-	return []expr.Field{{Name: "mount", Type: expr.String, Required: true}}, []expr.Field{{Name: "used_percent", Type: expr.Double}}, probe == "disk.usage"
+	return []expr.Field{{Name: "mount", Type: expr.String, Required: true, Doc: "a mount point"}}, []expr.Field{{Name: "used_percent", Type: expr.Double}}, probe == "disk.usage"
 }
 
 const around = `apiVersion: secondline/v1

@@ -45,6 +45,7 @@ type Given struct {
 	Act          bool              `json:"act" yaml:"act"`                 // the plan is carried out
 	CleanupRoots []string          `json:"cleanup_roots,omitempty" yaml:"cleanup_roots"`
 	ManagedFiles []string          `json:"managed_files,omitempty" yaml:"managed_files"`
+	Secrets      []string          `json:"secrets,omitempty" yaml:"secrets"` // names of those that there were
 }
 
 // Host is an entity as far as a runbook can read it.

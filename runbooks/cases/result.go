@@ -32,6 +32,7 @@ func Test(ctx context.Context, c *Case, rb *runbooks.Runbook, host []recording.E
 	replay := recording.Play(host, recording.Options{
 		Target: c.Target.ID, Start: c.Start, Redactor: redactor, MayRepeat: func() bool { return b.steps.now() },
 	})
+	tools.Secrets = standIns(c.Secrets)
 	b, err := Bind(&c.Given, rb, replay, tools)
 	if err != nil {
 		return Result{}, err

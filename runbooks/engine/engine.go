@@ -16,6 +16,7 @@ import (
 	"github.com/secondline-ops/secondline/internal/entity"
 	"github.com/secondline-ops/secondline/internal/expr"
 	"github.com/secondline-ops/secondline/internal/fault"
+	"github.com/secondline-ops/secondline/internal/redact"
 	"github.com/secondline-ops/secondline/internal/remote"
 	"github.com/secondline-ops/secondline/runbooks"
 )
@@ -35,6 +36,7 @@ type Deps struct {
 	Heard        func() time.Time
 	CleanupRoots []string // the only places where files may be deleted
 	ManagedFiles []string // patterns of files that something else than runbooks keeps as they are
+	Secrets      Secrets  // nil: there are none, and a plan that needs one is refused
 	// CommandOutlives is how long after its step's time-out a command may be at work whose agent was killed over it. 0 means as long
 	// as its target lets it (remote.EndsWithin); below 0, that none does (a crash that is only played).
 	CommandOutlives time.Duration
@@ -46,6 +48,15 @@ type Deps struct {
 // cannot either.
 type ProbeReader interface {
 	Read(ctx context.Context, r remote.Runner, probe string, args map[string]string) (map[string]any, error)
+}
+
+// Secrets are those of the agent. Its duties: Has says why a secret cannot be
+// given, without reading it, and is all that is asked when planning; whatever Get
+// returns is known to the redactor of the run's Runner before Get returns. An
+// error names the secret and holds nothing of it. Both are safe for concurrent use.
+type Secrets interface {
+	Has(ctx context.Context, name string) error
+	Get(ctx context.Context, name string) (redact.Secret, error)
 }
 
 // Binding is a runbook with what it is bound to.

@@ -23,6 +23,8 @@ type Env struct {
 	Budgets      []entity.Budget // what the target's owner has promised in the inventory, and which files may go for it
 	Now          func() time.Time
 
+	secrets Secrets // nil while planning
+
 	scope *scope // of the step, for the words of the language
 }
 

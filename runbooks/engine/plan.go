@@ -165,6 +165,11 @@ func (p *prepared) step(ctx context.Context, step runbooks.Step, here place, d D
 		if a, asks := step.With.(runbooks.Approval); asks {
 			p.plan.Ask(a)
 		}
+		for _, name := range step.Secrets {
+			if err := d.hasSecret(ctx, name); err != nil {
+				p.refuse("step %s takes %s%s: %v", step.ID, runbooks.SecretPrefix, name, err)
+			}
+		}
 		planned.Effect = stronger(step.Effect, change.Effect)
 		p.plan.Effect = stronger(p.plan.Effect, planned.Effect)
 	}
@@ -191,7 +196,9 @@ func (p *prepared) change(ctx context.Context, step runbooks.Step, s *scope, d D
 	if err != nil {
 		return Change{}, err
 	}
-	change, err := action.Plan(ctx, s.env(step, s.runner, d))
+	planning := d
+	planning.Secrets = nil // a plan shows the reference alone
+	change, err := action.Plan(ctx, s.env(step, s.runner, planning))
 	if err != nil {
 		return Change{}, err
 	}
@@ -247,7 +254,7 @@ func (s *scope) env(step runbooks.Step, r remote.Runner, d Deps) *Env {
 	inputs, _ := s.vars[runbooks.VarInputs].(map[string]any)
 	return &Env{
 		Runner: r, Step: step, Inputs: inputs, Vars: s.templateVars(), Now: d.Now,
-		CleanupRoots: d.CleanupRoots, ManagedFiles: d.ManagedFiles, Budgets: s.budgets, scope: s,
+		CleanupRoots: d.CleanupRoots, ManagedFiles: d.ManagedFiles, Budgets: s.budgets, secrets: d.Secrets, scope: s,
 	}
 }
 

@@ -152,6 +152,8 @@ func (r *rehearsing) take(ctx context.Context, s *stepRun, blocked string) {
 	case blocked != "":
 		r.leave(s, runbooks.RehearsalNotDone, blocked)
 	case !r.applies(ctx, s):
+	case len(s.step.Secrets) > 0:
+		r.leave(s, runbooks.RehearsalNotDone, "it takes a secret, which no rehearsal is given")
 	case onlyFiles:
 		r.rehearse(ctx, s)
 	default:

@@ -199,6 +199,7 @@ const (
 // carryOut goes through the steps until one of them ends the run, and then does
 // what follows in any case.
 func (x *run) carryOut(ctx context.Context) (runbooks.RunResult, error) {
+	x.learnSecrets(ctx)
 	follows := len(x.onFailure)+len(x.always) > 0
 	if x.left == nil {
 		status, why, err := x.carryMain(ctx)

@@ -134,8 +134,8 @@ func TestShippedRunbooksAreCareful(t *testing.T) {
 			t.Errorf("%s believes a reading that held for %s", rb.Name, last.Verify.Hold)
 		}
 		for _, s := range rb.Steps {
-			if s.Effect == runbooks.Irreversible && (rb.Autonomy != runbooks.Approve || len(s.Preserve) == 0) {
-				t.Errorf("%s does what cannot be taken back without a person, or without saving what it destroys", rb.Name)
+			if s.Effect == runbooks.Irreversible && rb.Autonomy != runbooks.Approve {
+				t.Errorf("%s does without a person what cannot be taken back", rb.Name)
 			}
 		}
 	}
@@ -183,9 +183,21 @@ func TestShippedRunbooksBind(t *testing.T) {
 		"end-runaway-process/one": {map[string]any{"program": "/usr/bin/perl", "argument": "/opt/report"}, map[string]string{
 			"program": "/usr/bin/perl", "argument": "/opt/report", "share": "50",
 		}},
-		"end-runaway-process/a name":    {map[string]any{"program": "perl", "argument": "/opt/report"}, nil},
-		"end-runaway-process/an option": {map[string]any{"program": "/usr/bin/perl", "argument": "-e"}, nil},
-		"end-forgotten-transaction/one": {map[string]any{"database": "orders"}, map[string]string{"database": "orders", "idle_seconds": "60"}},
+		"return-backend-to-rotation/one": {
+			map[string]any{"file": "/etc/nginx/conf.d/shop.conf", "server": "app2.example.com:8080", "health": "http://app2.example.com:8080/health"},
+			map[string]string{
+				"unit": "nginx.service", "file": "/etc/nginx/conf.d/shop.conf", "server": "app2.example.com:8080", "parameters": "max_fails=1",
+				"health": "http://app2.example.com:8080/health",
+			},
+		},
+		"return-backend-to-rotation/more than a server": {map[string]any{
+			"file": "/etc/nginx/conf.d/shop.conf", "server": "app2; include /tmp/x", "health": "http://app2/health",
+		}, nil},
+		"configure-unpacked-package/an option": {map[string]any{"package": "--force-all"}, nil},
+		"configure-unpacked-package/a path":    {map[string]any{"package": "../shop"}, nil},
+		"end-runaway-process/a name":           {map[string]any{"program": "perl", "argument": "/opt/report"}, nil},
+		"end-runaway-process/an option":        {map[string]any{"program": "/usr/bin/perl", "argument": "-e"}, nil},
+		"end-forgotten-transaction/one":        {map[string]any{"database": "orders"}, map[string]string{"database": "orders", "idle_seconds": "60"}},
 		"give-back-file-of-root/one": {map[string]any{"path": "/var/log/a/b.log", "like": "/var/log/a", "unit": "a"}, map[string]string{
 			"path": "/var/log/a/b.log", "like": "/var/log/a", "unit": "a.service",
 		}},

@@ -44,7 +44,7 @@ func TestSelfServiceIsForPeopleAndBounded(t *testing.T) {
 	}
 	slices.Sort(names)
 	want := []string{
-		"apply-updates", "collect-bundle", "extend-disk-quota", "install-listed-package", "maintenance-off", "maintenance-on", "renew-certificate",
+		"apply-updates", "collect-bundle", "extend-disk-quota", "install-listed-package", "lock-service-account-password", "maintenance-off", "maintenance-on", "renew-certificate",
 		"reset-service-account-key", "restart-service", "rotate-logs-now",
 	}
 	if diff := cmp.Diff(want, names); diff != "" {
@@ -85,6 +85,8 @@ func TestSelfServiceTakesOnlyWhatTheOwnerListed(t *testing.T) {
 		"reset-service-account-key/private":     {given{"account": "deploy", "key": "-----BEGIN OPENSSH PRIVATE KEY-----"}, ""},
 		"reset-service-account-key/root":        {given{"account": "root", "key": key}, ""},
 		"reset-service-account-key/no file":     {given{"account": "backup", "key": key}, ""},
+		"lock-service-account-password/listed":  {given{"account": "backup"}, "account=backup"},
+		"lock-service-account-password/root":    {given{"account": "root"}, ""},
 		"extend-disk-quota/listed":              {given{"path": "/srv/spool", "size": "10GiB"}, "most=21474836480"},
 		"extend-disk-quota/another":             {given{"path": "/srv", "size": "10GiB"}, ""},
 		"renew-certificate/listed":              {given{"certificate": "/etc/tls/a.pem"}, "renewer=certbot.service"},

@@ -295,6 +295,16 @@ func (s *Service) Escalate(ctx context.Context, ref, actor, why string) error {
 	return s.become(ctx, ref, actor, why, incident.Escalated)
 }
 
+// StartRollout implements api.Service.
+func (s *Service) StartRollout(_ context.Context, req api.RolloutRequest, _ string) (api.RolloutStarted, error) {
+	out := api.RolloutStarted{Rollout: "rollout-new", Runs: []api.RolloutRun{}}
+	for i, target := range req.Targets {
+		s.Requested = append(s.Requested, api.RunRequest{Runbook: req.Runbook, Target: target, Inputs: req.Inputs, DryRun: req.DryRun})
+		out.Runs = append(out.Runs, api.RolloutRun{Target: target, Wave: i + 1, Incident: "inc-new", Run: "run-new"})
+	}
+	return out, nil
+}
+
 // StartRun implements api.Service.
 func (s *Service) StartRun(_ context.Context, req api.RunRequest, _ string) (incidentID, runID string, err error) {
 	s.Requested = append(s.Requested, req)
@@ -358,6 +368,19 @@ func (s *Service) CancelRun(ctx context.Context, id, actor, why string) error {
 		in.Note(Start(), "person:"+actor, incident.EventRun, "cancelled", why, nil)
 		return nil
 	})
+}
+
+// PauseRun implements api.Service.
+func (s *Service) PauseRun(ctx context.Context, id, actor, why string) error {
+	return s.onRun(ctx, id, func(_ *incident.Incident, run *incident.Run) error {
+		run.Paused = "paused by " + actor + ": " + why
+		return nil
+	})
+}
+
+// ResumeRun implements api.Service.
+func (s *Service) ResumeRun(ctx context.Context, id, _, _ string) error {
+	return s.onRun(ctx, id, func(_ *incident.Incident, run *incident.Run) error { run.Paused = ""; return nil })
 }
 
 // Why implements api.Service.

@@ -66,7 +66,7 @@ func (t *tx) FinishJob(ctx context.Context, id string, fence int64, state store.
 		return false, fault.New(fault.Invalid, "a job cannot end as %q", state).WithField("state")
 	}
 	n, err := t.exec(ctx, `UPDATE jobs SET state = $3, result = $4, ended_at = $5, lease_owner = '', lease_until = 0
-		WHERE id = $1 AND fence <= $2 AND state IN ('queued', 'leased')`,
+		WHERE id = $1 AND fence <= $2 AND state IN ('queued', 'leased', 'paused')`,
 		escape(id), fence, string(state), blob(result), micros(at))
 	if err != nil || n == 1 {
 		return n == 1, err
@@ -82,6 +82,25 @@ func (t *tx) FinishJob(ctx context.Context, id string, fence int64, state store.
 		return false, fault.New(fault.Conflict, "job %s was leased again since: fence %d is below %d", id, fence, present)
 	}
 	return false, nil
+}
+
+// PauseJob implements store.Tx.
+func (t *tx) PauseJob(ctx context.Context, id string) error {
+	return t.turnJob(ctx, id, "paused or over", `UPDATE jobs SET state = 'paused', lease_owner = '', lease_until = 0
+		WHERE id = $1 AND state IN ('queued', 'leased')`)
+}
+
+// ResumeJob implements store.Tx.
+func (t *tx) ResumeJob(ctx context.Context, id string, at time.Time) error {
+	return t.turnJob(ctx, id, "not paused", `UPDATE jobs SET state = 'queued', run_at = $2 WHERE id = $1 AND state = 'paused'`, micros(at))
+}
+
+func (t *tx) turnJob(ctx context.Context, id, otherwise, query string, args ...any) error {
+	n, err := t.exec(ctx, query, append([]any{escape(id)}, args...)...)
+	if err == nil && n == 0 {
+		return fault.New(fault.Conflict, "job %s is %s", id, otherwise)
+	}
+	return err
 }
 
 func noJob(id string) error { return fault.New(fault.NotFound, "there is no job %q", id) }

@@ -29,7 +29,7 @@ func (s *Store) DeleteSignals(ctx context.Context, before time.Time, limit int) 
 // DeleteJobs implements store.Jobs.
 func (s *Store) DeleteJobs(ctx context.Context, endedBefore time.Time, limit int) (int, error) {
 	return s.deleteRows(ctx, "delete jobs", endedBefore, limit, `DELETE FROM jobs WHERE id IN (SELECT id FROM jobs
-		WHERE incident_id = '' AND ended_at > 0 AND ended_at < $1 AND state NOT IN ('queued', 'leased')
+		WHERE incident_id = '' AND ended_at > 0 AND ended_at < $1 AND state NOT IN ('queued', 'leased', 'paused')
 		ORDER BY ended_at, id LIMIT $2)`)
 }
 
@@ -84,7 +84,7 @@ func (s *Store) DeleteIncidents(ctx context.Context, endedBefore time.Time, limi
 		deleted = 0
 		ids, err := w.texts(ctx, `SELECT id FROM incidents WHERE ended_at > 0 AND ended_at < $1
 				AND NOT EXISTS (SELECT 1 FROM jobs WHERE incident_id <> '' AND incident_id = incidents.id
-					AND state IN ('queued', 'leased') AND (deadline = 0 OR deadline >= $1))
+					AND state IN ('queued', 'leased', 'paused') AND (deadline = 0 OR deadline >= $1))
 				ORDER BY ended_at, id LIMIT $2 `+s.cfg.Dialect.SkipLocked,
 			micros(endedBefore), bounded(limit, 20, maxIncidentsDeleted))
 		if err != nil {

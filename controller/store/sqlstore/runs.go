@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -55,6 +56,13 @@ func (s *Store) ListRuns(ctx context.Context, f store.RunFilter) (list []store.R
 	if !f.Since.IsZero() {
 		q.add("at >= " + q.arg(micros(f.Since)))
 	}
+	if len(f.IDs) > 0 {
+		marks := make([]string, 0, len(f.IDs))
+		for _, id := range f.IDs {
+			marks = append(marks, q.arg(escape(id)))
+		}
+		q.add("id IN (" + strings.Join(marks, ", ") + ")")
+	}
 	limit := bounded(cmp.Or(f.Limit, maxRuns), maxRuns, maxRuns)
 	list = []store.RunRow{}
 	err = s.reader().rows(ctx, `SELECT id, incident_id, number, runbook, target, status, requested_by, dry_run, at, started_at, ended_at FROM runs`+
@@ -103,6 +111,7 @@ func runsMigration(d Dialect) *goose.Migration {
 			)`,
 			`CREATE INDEX runs_runbook ON runs (runbook_key, at)`,
 			`CREATE INDEX runs_at ON runs (at)`,
+			`CREATE INDEX runs_id ON runs (id)`,
 		} {
 			if _, err := w.exec(ctx, statement); err != nil {
 				return err

@@ -244,18 +244,34 @@ func fences(t *testing.T, s store.Store) {
 	if got = claim("agent:a", "three", 70); len(got) != 1 || got[0].Fence != 3 {
 		t.Fatalf("after a retry: %+v", got)
 	}
+	turn := func(do func(tx store.Tx) error) error { return s.Update(ctx, do) }
+	must(t, turn(func(tx store.Tx) error { return tx.PauseJob(ctx, "j") }))
+	wantKind(t, turn(func(tx store.Tx) error { return tx.PauseJob(ctx, "j") }), fault.Conflict)
+	wantKind(t, s.RenewLease(ctx, "j", "three", 3, at(99)), fault.Conflict)
+	if len(claim("agent:a", "four", 70)) != 0 {
+		t.Fatal("a paused job was claimed")
+	}
+	must(t, s.PullForward(ctx, at(70), at(70)))
+	if len(claim("agent:a", "four", 70)) != 0 {
+		t.Fatal("a paused job was claimed after the clock was put right")
+	}
+	must(t, turn(func(tx store.Tx) error { return tx.ResumeJob(ctx, "j", at(70)) }))
+	wantKind(t, turn(func(tx store.Tx) error { return tx.ResumeJob(ctx, "j", at(70)) }), fault.Conflict)
+	if got = claim("agent:a", "three", 70); len(got) != 1 || got[0].Fence != 4 {
+		t.Fatalf("after a pause: %+v", got)
+	}
 	must(t, s.ReleaseLeases(ctx, "two"))
 	if len(claim("agent:a", "four", 71)) != 0 {
 		t.Fatal("releasing the leases of another took this one")
 	}
 	must(t, s.ReleaseLeases(ctx, "three"))
-	if got = claim("agent:a", "four", 71); len(got) != 1 || got[0].Fence != 4 {
+	if got = claim("agent:a", "four", 71); len(got) != 1 || got[0].Fence != 5 {
 		t.Fatalf("after a release: %+v", got)
 	}
-	_, err = finish(4, store.JobLeased)
+	_, err = finish(5, store.JobLeased)
 	wantKind(t, err, fault.Invalid)
 	for i, want := range []bool{true, false, false} {
-		ended, err := finish(4, store.JobDone)
+		ended, err := finish(5, store.JobDone)
 		must(t, err)
 		if ended != want {
 			t.Fatalf("finishing for the %d. time reports %v", i+1, ended)
@@ -268,8 +284,9 @@ func fences(t *testing.T, s store.Store) {
 	if j.State != store.JobDone || !j.EndedAt.Equal(at(61)) {
 		t.Fatalf("after finishing: %+v", j)
 	}
-	wantKind(t, s.RenewLease(ctx, "j", "four", 4, at(99)), fault.Conflict)
-	wantKind(t, s.RetryJob(ctx, "j", 4, at(99), ""), fault.Conflict)
+	wantKind(t, s.RenewLease(ctx, "j", "four", 5, at(99)), fault.Conflict)
+	wantKind(t, s.RetryJob(ctx, "j", 5, at(99), ""), fault.Conflict)
+	wantKind(t, turn(func(tx store.Tx) error { return tx.PauseJob(ctx, "j") }), fault.Conflict)
 	if len(claim("agent:a", "five", 1000)) != 0 {
 		t.Fatal("an ended job was claimed")
 	}

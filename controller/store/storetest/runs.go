@@ -63,7 +63,7 @@ func listRuns(t *testing.T, s store.Store) {
 	wantRuns(t, s, store.RunFilter{Runbook: "rotate"}, "r1", "r4", "r3")
 	wantRuns(t, s, store.RunFilter{Runbook: "rotate", Since: at(25)}, "r1", "r4")
 	if got := wantRuns(t, s, store.RunFilter{Runbook: hostile}, "r2"); got[0].Runbook != hostile || got[0].Target != hostile {
-		t.Errorf("hostile names came back as %q", got[0])
+		t.Errorf("hostile names came back as %q on %q", got[0].Runbook, got[0].Target)
 	}
 	wantRuns(t, s, store.RunFilter{Runbook: "rota"})
 	wantRuns(t, s, store.RunFilter{Since: at(31)})

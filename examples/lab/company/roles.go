@@ -114,8 +114,9 @@ install -m 640 -g prometheus /var/lib/secondline/webhook-token /etc/prometheus/s
 	}
 }
 
-// guardFile lets agents delete where they may without one, and cores.
-const guardFile = "mode: act\ncleanup_roots: [/var/log, /var/tmp, /var/cache, /var/crash]\n"
+// guardFile lets agents delete where they may without one, cores, and what the
+// budgets of the inventory are about.
+const guardFile = "mode: act\ncleanup_roots: [/var/log, /var/tmp, /var/cache, /var/crash, /var/spool/orders]\n"
 
 const (
 	nameServer = "10.77.0.16"
@@ -194,7 +195,8 @@ func autoGrants(now time.Time) string {
 	var text strings.Builder
 	text.WriteString("  grants:\n")
 	for _, r := range []string{
-		"clean-directory-over-budget", "clean-inodes-by-rule", "free-space-by-rotation", "reopen-deleted-log", "restart-crashed-unit", "start-supervised-process",
+		"clean-directory-over-budget", "clean-inodes-by-rule", "flush-name-cache", "free-space-by-rotation", "reopen-deleted-log", "restart-crashed-unit",
+		"serve-renewed-certificate", "start-stopped-exporter", "start-supervised-process", "stop-endless-redis-script",
 	} {
 		fmt.Fprintf(&text, "    - {runbook: %s, level: auto, by: lab, expires: %s}\n", r, now.Add(24*time.Hour).UTC().Format(time.RFC3339))
 	}

@@ -49,9 +49,12 @@ type Exchange struct {
 	As     string `json:"as,omitempty"`     // "" is the login user
 	Effect string `json:"effect,omitempty"` // read or write
 	// Env is redacted, too.
-	Env   map[string]string `json:"env,omitempty"`
-	Stdin string            `json:"stdin,omitempty"` // sha256:… of what it was given to read, redacted
-	Path  Text              `json:"path,omitempty"`  // of all but run
+	Env map[string]string `json:"env,omitempty"`
+	// Secrets are references: NAME=secret/name of a variable, secret/name of what was given to read.
+	Secrets []string `json:"secrets,omitempty"`
+
+	Stdin string `json:"stdin,omitempty"` // sha256:… of what it was given to read, redacted
+	Path  Text   `json:"path,omitempty"`  // of all but run
 
 	Exit      int               `json:"exit,omitempty"`
 	Signal    string            `json:"signal,omitempty"`
@@ -238,7 +241,7 @@ func (e Exchange) key() string {
 	for _, name := range slices.Sorted(maps.Keys(e.Env)) {
 		words = append(words, name+"="+e.Env[name])
 	}
-	words = append(words, "")
+	words = append(append(words, e.Secrets...), "")
 	return strings.Join(append(words, e.argv()...), "\x00")
 }
 
@@ -259,6 +262,7 @@ func (e Exchange) String() string {
 	for _, name := range slices.Sorted(maps.Keys(e.Env)) {
 		words = append(words, name+"="+oneLine([]string{e.Env[name]}))
 	}
+	words = append(words, e.Secrets...)
 	text := e.Effect + " by running: " + strings.Join(append(words, oneLine(e.argv())), " ")
 	if e.As != "" {
 		text += " (as " + e.As + ")"

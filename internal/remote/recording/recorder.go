@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -85,6 +86,9 @@ func questionOf(cmd remote.Command, redactor remote.Redactor) Exchange {
 			e.Env = map[string]string{}
 		}
 		e.Env[name] = remote.RedactArgv(redactor, []string{name, value})[1]
+	}
+	for _, secret := range cmd.Secrets {
+		e.Secrets = append(e.Secrets, strings.TrimPrefix(secret.Env+"="+secret.Name, "="))
 	}
 	if len(cmd.Stdin) > 0 {
 		sum := sha256.Sum256(redactor.Redact(cmd.Stdin))

@@ -21,6 +21,7 @@ const (
 	maxCompared   = 100      // files whose text is compared
 	maxSmallBytes = 64 << 10 // of a file whose difference is shown
 	maxDiffBytes  = 16 << 10 // of one difference
+	maxArguments  = 100      // paths for one command
 )
 
 // Kind says what became of a file.
@@ -129,24 +130,32 @@ func (r *Rehearsal) Changes(ctx context.Context) (Changes, error) {
 	return out, r.compareAll(ctx, &out, found, after)
 }
 
-// forgetPassing takes out of was what the server itself has removed between two
-// lists. What a step has removed alone is marked in an upper side; of a folder that
-// was removed and made again, nothing is marked, and the server still has its files.
+// forgetPassing takes out of was what only the server itself has made or removed
+// meanwhile. What a step has removed is marked: by its name in an upper side, or by
+// a folder that was removed and made again.
 func (r *Rehearsal) forgetPassing(ctx context.Context, upper written, was, is map[string]entry) error {
-	var folders []string
+	var missing []string
 	for name := range was {
 		if _, there := is[name]; !there && !upper.copied[name] {
-			folders = append(folders, path.Dir(name))
+			missing = append(missing, name)
 		}
 	}
-	slices.Sort(folders)
-	again, _, err := r.entries(ctx, "", slices.Compact(folders))
-	if err != nil {
-		return err
+	if len(missing) == 0 {
+		return nil
 	}
-	for name := range was {
-		_, there := is[name]
-		if _, stays := again[name]; !there && !stays && !upper.copied[name] {
+	var hiding []string
+	for part := range slices.Chunk(upper.folders[:min(len(upper.folders), maxFolders)], maxArguments) {
+		res, err := r.ask(ctx, opaqueScript, part, remote.DefaultMaxOutputBytes)
+		if err == nil {
+			err = res.Err()
+		}
+		if err != nil {
+			return fmt.Errorf("ask which folders were made again: %w", err)
+		}
+		hiding = append(hiding, strings.Split(strings.TrimSuffix(string(res.Stdout), "\x00"), "\x00")...)
+	}
+	for _, name := range missing {
+		if !slices.ContainsFunc(hiding, func(folder string) bool { return folder != "" && within(name, folder) }) {
 			delete(was, name)
 		}
 	}
@@ -300,10 +309,10 @@ func parseWritten(out []byte) (written, error) {
 // entries lists the folders in the pristine tree ("") or the one for writing.
 func (r *Rehearsal) entries(ctx context.Context, in string, folders []string) (all map[string]entry, cut bool, err error) {
 	all = map[string]entry{}
-	for part := range slices.Chunk(folders, 100) {
+	for part := range slices.Chunk(folders, maxArguments) {
 		args := append([]string{in}, part...)
 		res, err := r.ask(ctx, entriesScript, args, remote.MaxOutputBytes)
-		if err == nil {
+		if err == nil && !onlyGone(res) {
 			err = res.Err()
 		}
 		if err != nil {
@@ -315,6 +324,17 @@ func (r *Rehearsal) entries(ctx context.Context, in string, folders []string) (a
 		}
 	}
 	return all, cut, nil
+}
+
+// onlyGone reports whether find failed for nothing but files that the server itself
+// has removed meanwhile: an overlay lists them still.
+func onlyGone(res remote.Result) bool {
+	for line := range strings.Lines(string(res.Stderr)) {
+		if !strings.HasSuffix(line, ": No such file or directory\n") {
+			return false
+		}
+	}
+	return res.ExitCode == 1 && len(res.Stderr) > 0
 }
 
 // own are places of a rehearsal's own, whose entries on the server mean nothing.

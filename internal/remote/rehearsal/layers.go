@@ -37,10 +37,12 @@ func parseMounts(text string) []mount {
 		}
 		id, idErr := strconv.Atoi(fields[0])
 		parent, parentErr := strconv.Atoi(fields[1])
-		if idErr != nil || parentErr != nil {
+		point := unescape(fields[4])
+		known := func(m mount) bool { return m.id == id }
+		if idErr != nil || parentErr != nil || !path.IsAbs(point) || slices.ContainsFunc(all, known) {
 			continue
 		}
-		all = append(all, mount{id: id, parent: parent, point: unescape(fields[4]), options: strings.Split(fields[5], ","), kind: fs[0]})
+		all = append(all, mount{id: id, parent: parent, point: point, options: strings.Split(fields[5], ","), kind: fs[0]})
 	}
 	return all
 }
@@ -64,16 +66,17 @@ func unescape(text string) string {
 // visible returns the mounts that a path leads to, each before what is mounted
 // in it: not those that another one covers.
 func visible(all []mount) []mount {
-	in := map[int][]mount{}
-	ids := map[int]bool{}
+	in, points := map[int][]mount{}, map[int]string{}
 	for _, m := range all {
-		ids[m.id] = true
+		points[m.id] = m.point
 	}
 	var out []mount
 	for _, m := range all {
-		if m.parent != m.id && ids[m.parent] {
+		parent, known := points[m.parent]
+		switch {
+		case known && m.parent != m.id && within(m.point, parent):
 			in[m.parent] = append(in[m.parent], m)
-		} else if m.point == "/" {
+		case m.point == "/":
 			out = []mount{m}
 		}
 	}

@@ -127,7 +127,7 @@ func (r *Rehearsal) opened(res remote.Result) error {
 	switch {
 	case res.ExitCode == exitMissing:
 		return fault.New(fault.Denied, "there is no %s on %s, which a rehearsal needs", said, r.server.Target()).
-			WithHint("install util-linux, coreutils, findutils and diffutils there")
+			WithHint("install util-linux, coreutils, findutils, diffutils and tar there")
 	case res.Err() != nil:
 		return fault.Wrap(fault.Denied, res.Err(), "open a rehearsal on %s", r.server.Target()).
 			WithHint("it needs namespaces and overlay file systems of the kernel; in most containers there are none")
@@ -327,7 +327,7 @@ func isOurs(argv []string) bool {
 	if len(argv) < 8 || !isNumber(argv[2]) {
 		return false
 	}
-	scripts := []string{enterScript, listScript, entriesScript, compareScript}
+	scripts := []string{enterScript, listScript, entriesScript, opaqueScript, compareScript}
 	return slices.ContainsFunc(scripts, func(script string) bool {
 		return begins("nsenter", "--target", argv[2], "--mount", "--", "sh", "-c", script)
 	})

@@ -30,7 +30,7 @@ export LC_ALL=C
 umask 022
 token=$1 size=$2 life=$3
 shift 3
-for program in mount umount pivot_root unshare nsenter setpriv setsid chroot stat find diff cmp id mknod; do
+for program in mount umount pivot_root unshare nsenter setpriv setsid chroot stat find diff cmp id mknod tar grep; do
 	command -v "$program" >/dev/null 2>&1 || { printf '%s\n' "$program" >&2; exit 66; }
 done
 mount -t tmpfs -o "size=$size,nr_inodes=100k,mode=0755,nosuid,nodev" secondline-rehearsal /run
@@ -131,10 +131,27 @@ find /run/own -printf '%y %P\0'
 
 // entriesScript prints what lies in folders of a tree, which is its first
 // argument behind the token.
-const entriesScript = prelude + `tree=$1
+const entriesScript = prelude + `tree=$1 status=0
 shift
 for folder; do
-	[ ! -d "$tree$folder" ] || find "$tree$folder" -mindepth 1 -maxdepth 1 -printf '%y %m %U %G %s %i %C@ \0%p\0%l\0'
+	[ ! -d "$tree$folder" ] || find "$tree$folder" -mindepth 1 -maxdepth 1 -printf '%y %m %U %G %s %i %C@ \0%p\0%l\0' || status=$?
+done
+exit "$status"
+`
+
+// opaqueScript prints which of the folders hide what was in them before: they were
+// removed and made again. Overlays mark them by an attribute (overlayfs.rst,
+// "whiteouts and opaque directories"), and of the programs that are on every server
+// tar is the one that reads it.
+const opaqueScript = prelude + `cd /run/up
+for folder; do
+	for point in *.point; do
+		top=$(cat "$point")
+		upper=./${point%.point}/${folder#"${top%/}/"}
+		if [ -d "$upper" ] && tar --xattrs --xattrs-include=trusted.overlay.opaque --no-recursion -cf - -- "$upper" 2>/dev/null | grep -q trusted.overlay.opaque; then
+			printf '%s\0' "$folder"
+		fi
+	done
 done
 `
 

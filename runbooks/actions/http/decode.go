@@ -23,6 +23,7 @@ type with struct {
 	method  string
 	url     *expr.Template
 	headers map[string]*expr.Template
+	secrets map[string]string // their names by headers
 	body    *expr.Template
 	follow  int
 	status  []int
@@ -48,8 +49,9 @@ type rawExpect struct {
 
 // compiler compiles the templates of one step and keeps the first mistakes.
 type compiler struct {
-	env  *expr.Env
-	errs []error
+	env    *expr.Env
+	secret func(n *yamlx.Node) (name string, ok bool)
+	errs   []error
 }
 
 func (c *compiler) fail(n *yamlx.Node, format string, args ...any) {
@@ -82,11 +84,11 @@ func (Action) Decode(n *yamlx.Node, sc *runbooks.StepContext) (runbooks.Decoded,
 	if err := n.Decode(&raw); err != nil {
 		return runbooks.Decoded{}, err
 	}
-	c := &compiler{env: sc.Env}
-	w := with{method: "GET", headers: map[string]*expr.Template{}, json: map[string]*expr.Template{}}
+	c := &compiler{env: sc.Env, secret: sc.Secret}
+	w := with{method: "GET", headers: map[string]*expr.Template{}, secrets: map[string]string{}, json: map[string]*expr.Template{}}
 	w.url = c.template(raw.URL, checkURL)
-	c.method(&w, raw)
 	c.headers(&w, n, raw)
+	c.method(&w, raw)
 	if raw.AsClient != nil {
 		if who, _ := raw.AsClient.Scalar(); who != "host" {
 			c.fail(raw.AsClient, "as_client is host: the request is made on the target")
@@ -124,6 +126,8 @@ func (c *compiler) method(w *with, raw rawRequest) {
 	switch {
 	case err != nil || n < 0 || n > maxFollow:
 		c.fail(raw.Follow, "follow is how many redirects may be followed, 0 to %d", maxFollow)
+	case n > 0 && len(w.secrets) > 0:
+		c.fail(raw.Follow, "a request with a secret follows no redirect: it could be sent to somebody else")
 	case n > 0 && !safe:
 		c.fail(raw.Follow, "a %s follows no redirect: it could be sent to somebody else", w.method)
 	}
@@ -139,6 +143,10 @@ func (c *compiler) headers(w *with, n *yamlx.Node, raw rawRequest) {
 		hasType = hasType || strings.EqualFold(name, "content-type")
 		if err := checkHeader(name, "x"); err != nil {
 			c.fail(raw.Headers[name], "%v", err)
+			continue
+		}
+		if secret, ok := c.secret(raw.Headers[name]); ok {
+			w.secrets[name] = secret
 			continue
 		}
 		w.headers[name] = c.template(raw.Headers[name], func(value string) error { return checkHeader(name, value) })

@@ -1,9 +1,9 @@
 // Package http is the action that makes one HTTP request from the target, with
 // the curl that is installed there, and holds the answer against an
 // expectation. A GET is asked again for the verification; of any other request
-// the answer is judged that came. It follows no redirect unless told to, reads
-// no .curlrc, and knows no secrets yet: what a runbook puts into a header is
-// shown in its plan.
+// the answer is judged that came. It follows no redirect unless told to, and
+// reads no .curlrc. What a runbook puts into a header is shown in its plan; a
+// secret goes there by curl's standard input.
 package http
 
 import (
@@ -22,6 +22,7 @@ import (
 
 	"github.com/secondline-ops/secondline/internal/expr"
 	"github.com/secondline-ops/secondline/internal/fault"
+	"github.com/secondline-ops/secondline/internal/redact"
 	"github.com/secondline-ops/secondline/internal/remote"
 	"github.com/secondline-ops/secondline/runbooks"
 	"github.com/secondline-ops/secondline/runbooks/engine"
@@ -34,8 +35,9 @@ const maxAsk = 10 * time.Second
 type Action struct{}
 
 var (
-	_ engine.Action   = Action{}
-	_ engine.Verifier = Action{}
+	_ engine.Action        = Action{}
+	_ engine.Verifier      = Action{}
+	_ runbooks.SecretTaker = Action{}
 )
 
 // request is what is asked and expected, all values filled in; it is what a
@@ -44,9 +46,16 @@ type request struct {
 	Method  string      `json:"method"`
 	URL     string      `json:"url"`
 	Headers []string    `json:"headers,omitempty"` // "Name: value"
+	Secrets []header    `json:"secrets,omitempty"`
 	Body    string      `json:"body,omitempty"`
 	Follow  int         `json:"follow,omitempty"` // redirects
 	Expect  expectation `json:"expect"`
+}
+
+// header is one whose value is a secret.
+type header struct {
+	Name   string `json:"name"`
+	Secret string `json:"secret"` // its name
 }
 
 // answer is what came of a request that must not be made again.
@@ -60,6 +69,9 @@ func (r request) safe() bool { return r.Method == "GET" || r.Method == "HEAD" }
 
 // Name implements runbooks.Decoder.
 func (Action) Name() string { return "http" }
+
+// SecretPlaces implements runbooks.SecretTaker.
+func (Action) SecretPlaces() []string { return []string{"headers.*"} }
 
 // Plan implements engine.Action. It makes no request: nobody knows what one does.
 func (Action) Plan(ctx context.Context, env *engine.Env) (engine.Change, error) {
@@ -117,8 +129,14 @@ func (w with) render(ctx context.Context, vars map[string]any) (request, error) 
 		}
 		r.Expect.JSON[path] = value
 	}
+	for _, name := range slices.Sorted(maps.Keys(w.secrets)) {
+		r.Secrets = append(r.Secrets, header{name, w.secrets[name]})
+	}
 	if err := text(w.body, &r.Body); err != nil {
 		return r, err
+	}
+	if len(r.Secrets) > 0 && strings.IndexByte(r.Body, 0) >= 0 {
+		return r, fault.New(fault.Invalid, "a body with a NUL byte goes with no secret") // curl's configuration ends there
 	}
 	return r, text(w.bodyHas, &r.Expect.BodyHas)
 }
@@ -143,7 +161,14 @@ func (r request) argv(limit time.Duration) []string {
 		argv = append(argv, "--request", r.Method)
 	}
 	if r.Body != "" || r.Method == "POST" || r.Method == "PUT" { // an empty body has a length, too
-		argv = append(argv, "--data-binary", "@-", "--header", "Expect:")
+		data := "@-"
+		if len(r.Secrets) > 0 {
+			data = "" // a body stands in the configuration
+		}
+		if data != "" || r.Body == "" {
+			argv = append(argv, "--data-binary", data)
+		}
+		argv = append(argv, "--header", "Expect:")
 		if r.Body == "" {
 			argv = append(argv, "--header", "Content-Type:") // else curl says that it is a form
 		}
@@ -151,12 +176,47 @@ func (r request) argv(limit time.Duration) []string {
 	for _, h := range r.Headers {
 		argv = append(argv, "--header", h)
 	}
+	if len(r.Secrets) > 0 {
+		argv = append(argv, "--config", "-")
+	}
 	return append(argv, "--url", r.URL)
+}
+
+// command is the request with its secrets.
+func (r request) command(ctx context.Context, env *engine.Env, limit time.Duration) (remote.Command, error) {
+	cmd := remote.Command{Argv: r.argv(limit), Stdin: []byte(r.Body)}
+	if len(r.Secrets) == 0 {
+		return cmd, nil
+	}
+	if cmd.Stdin = nil; r.Body != "" {
+		cmd.Stdin = []byte("data-raw = " + configured(r.Body) + "\n")
+	}
+	for _, h := range r.Secrets {
+		value, err := env.Secret(ctx, h.Secret)
+		if err != nil {
+			return cmd, err
+		}
+		if checkHeader(h.Name, value.Reveal()) != nil { // whose error shows the value
+			return cmd, fault.New(fault.Invalid, "%s%s cannot be the value of header %s: it is empty, or has blanks around it or control characters",
+				runbooks.SecretPrefix, h.Secret, h.Name)
+		}
+		line := "header = " + configured(h.Name+": "+value.Reveal()) + "\n"
+		cmd.Secrets = append(cmd.Secrets, remote.Secret{Name: runbooks.SecretPrefix + h.Secret, Value: redact.Secret(line)})
+	}
+	return cmd, nil
+}
+
+// configured quotes a word for curl's configuration (curl(1), -K).
+func configured(word string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`, "\r", `\r`, "\t", `\t`, "\v", `\v`).Replace(word) + `"`
 }
 
 func (r request) diff() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "--- %s %s\n", r.Method, r.URL)
+	for _, h := range r.Secrets {
+		fmt.Fprintf(&b, "# header %s is %s%s\n", h.Name, runbooks.SecretPrefix, h.Secret)
+	}
 	for line := range strings.Lines(r.Body) {
 		fmt.Fprintf(&b, "+%s\n", strings.TrimSuffix(line, "\n"))
 	}
@@ -169,7 +229,10 @@ func (Action) Apply(ctx context.Context, env *engine.Env, c engine.Change) (engi
 	if err != nil {
 		return engine.Outcome{}, err
 	}
-	cmd := remote.Command{Argv: c.Argv, Stdin: []byte(r.Body)}
+	cmd, err := r.command(ctx, env, actTime(env))
+	if err != nil {
+		return engine.Outcome{}, err
+	}
 	var res remote.Result
 	if env.Step.Effect == runbooks.Read {
 		cmd.As, cmd.Effect, cmd.Timeout = env.Step.As, remote.Read, env.Step.Timeout
@@ -218,9 +281,12 @@ func (Action) Verify(ctx context.Context, env *engine.Env, c engine.Change, o en
 		}
 		return engine.Reading{Truth: expr.Truth(got.Truth), Text: got.Text}
 	}
-	res, err := env.Runner.Run(ctx, remote.Command{
-		Argv: r.argv(min(maxAsk, actTime(env))), Stdin: []byte(r.Body), As: env.Step.As, Effect: remote.Read, Timeout: maxAsk + 2*time.Second,
-	})
+	cmd, err := r.command(ctx, env, min(maxAsk, actTime(env)))
+	if err != nil {
+		return engine.Unknown(err.Error())
+	}
+	cmd.As, cmd.Effect, cmd.Timeout = env.Step.As, remote.Read, maxAsk+2*time.Second
+	res, err := env.Runner.Run(ctx, cmd)
 	if err != nil {
 		return engine.Unknown(err.Error())
 	}

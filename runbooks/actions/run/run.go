@@ -42,7 +42,7 @@ func (Action) Decode(n *yamlx.Node, c *runbooks.StepContext) (runbooks.Decoded, 
 	items := n.Items()
 	if text, ok := n.Scalar(); ok {
 		if _, list := c.ListInput(text); !list {
-			return runbooks.Decoded{}, n.Errorf("run is a list of arguments, the program first; it is not given to a shell")
+			return runbooks.Decoded{}, n.Errorf("run is a list of arguments, the program first; it is not given to a shell").WithHint("%s", asList(text))
 		}
 		items = []*yamlx.Node{n}
 	}
@@ -63,6 +63,14 @@ func (Action) Decode(n *yamlx.Node, c *runbooks.StepContext) (runbooks.Decoded, 
 		w.argv = append(w.argv, t)
 	}
 	return runbooks.Decoded{With: w, Deed: path.Base(program), Effect: runbooks.Write, MayOnlyRead: runbooks.OnlyReads([]string{program})}, nil
+}
+
+// asList says how a line that was meant for a shell is written.
+func asList(line string) string {
+	if words := strings.Fields(line); len(words) > 0 && !strings.ContainsAny(line, "|&;<>()$`\\\"'*?[]#~=%{}") {
+		return "run: [" + strings.Join(words, ", ") + "]"
+	}
+	return "what needs a shell (pipes, patterns, variables) is a step with script"
 }
 
 // Plan implements engine.Action. What a program changes cannot be known before.

@@ -1,6 +1,7 @@
 // Package script is the action that gives a script to an interpreter. The
 // script is constant text on the interpreter's standard input; values reach it
-// as environment variables and in no other way. What it does is known to nobody
+// as environment variables and in no other way, secrets in variables that stand
+// in no list of processes. What it does is known to nobody
 // but its author: the runbook says how it is verified and undone, and it is
 // never repeated.
 package script
@@ -31,15 +32,18 @@ const (
 type Action struct{}
 
 var (
-	_ engine.Action     = Action{}
-	_ engine.OnlyFiles  = Action{}
-	_ runbooks.Verbatim = Action{}
+	_ engine.Action        = Action{}
+	_ engine.OnlyFiles     = Action{}
+	_ runbooks.Verbatim    = Action{}
+	_ runbooks.SecretTaker = Action{}
 )
 
 type with struct {
 	argv []string
 	body string
 	env  map[string]*expr.Template
+
+	secrets map[string]string // their names by variables
 }
 
 // saved is what was planned.
@@ -47,6 +51,8 @@ type saved struct {
 	Argv []string          `json:"argv"`
 	Body string            `json:"body"`
 	Env  map[string]string `json:"env"`
+
+	Secrets map[string]string `json:"secrets,omitempty"` // their names by variables
 }
 
 // Name implements runbooks.Decoder.
@@ -59,6 +65,9 @@ func (Action) ChangesOnlyFiles() {}
 // Verbatim implements runbooks.Verbatim.
 func (Action) Verbatim() []string { return []string{"body"} }
 
+// SecretPlaces implements runbooks.SecretTaker.
+func (Action) SecretPlaces() []string { return []string{"env.*"} }
+
 // Decode implements runbooks.Decoder.
 func (Action) Decode(n *yamlx.Node, c *runbooks.StepContext) (runbooks.Decoded, error) {
 	var raw struct {
@@ -69,7 +78,7 @@ func (Action) Decode(n *yamlx.Node, c *runbooks.StepContext) (runbooks.Decoded, 
 	if err := n.Decode(&raw); err != nil {
 		return runbooks.Decoded{}, err
 	}
-	w := with{env: map[string]*expr.Template{}}
+	w := with{env: map[string]*expr.Template{}, secrets: map[string]string{}}
 	var err error
 	if w.argv, err = interpreter(raw.Interpreter); err != nil {
 		return runbooks.Decoded{}, err
@@ -88,6 +97,10 @@ func (Action) Decode(n *yamlx.Node, c *runbooks.StepContext) (runbooks.Decoded, 
 		text, ok := node.Scalar()
 		if !ok {
 			return runbooks.Decoded{}, node.Errorf("the value of %s is a scalar", name)
+		}
+		if secret, ok := c.Secret(node); ok {
+			w.secrets[name] = secret
+			continue
 		}
 		if w.env[name], err = c.Env.CompileTemplate(text); err != nil {
 			return runbooks.Decoded{}, node.Errorf("%v", err)
@@ -122,7 +135,7 @@ func (Action) Plan(ctx context.Context, env *engine.Env) (engine.Change, error) 
 	if !ok {
 		return engine.Change{}, fault.New(fault.Internal, "step %s was not read by script", env.Step.ID)
 	}
-	s := saved{Argv: w.argv, Body: w.body, Env: map[string]string{}}
+	s := saved{Argv: w.argv, Body: w.body, Env: map[string]string{}, Secrets: w.secrets}
 	for _, name := range slices.Sorted(maps.Keys(w.env)) {
 		value, err := w.env[name].Render(ctx, env.Vars)
 		if err != nil {
@@ -147,12 +160,15 @@ func (Action) Plan(ctx context.Context, env *engine.Env) (engine.Change, error) 
 }
 
 // diff shows the variables and the script. A value is quoted, so that it cannot
-// pass for a line of the script.
+// pass for a line of the script, nor for a secret.
 func (s saved) diff() string {
 	var b strings.Builder
 	b.WriteString("--- script\n")
 	for _, name := range slices.Sorted(maps.Keys(s.Env)) {
 		fmt.Fprintf(&b, "$%s = %q\n", name, s.Env[name])
+	}
+	for _, name := range slices.Sorted(maps.Keys(s.Secrets)) {
+		fmt.Fprintf(&b, "$%s = %s%s\n", name, runbooks.SecretPrefix, s.Secrets[name])
 	}
 	for line := range strings.Lines(s.Body) {
 		fmt.Fprintf(&b, "+%s\n", strings.TrimSuffix(line, "\n"))
@@ -167,7 +183,15 @@ func (Action) Apply(ctx context.Context, env *engine.Env, c engine.Change) (engi
 		return engine.Outcome{}, fault.Wrap(fault.Internal, err, "read the script that was planned")
 	}
 	argv, stdin := launch(s.Argv, s.Body)
-	res, err := env.ActWith(ctx, remote.Command{Argv: argv, Stdin: []byte(stdin), Env: s.Env})
+	cmd := remote.Command{Argv: argv, Stdin: []byte(stdin), Env: s.Env}
+	for _, name := range slices.Sorted(maps.Keys(s.Secrets)) {
+		secret, err := env.SecretVariable(ctx, name, s.Secrets[name])
+		if err != nil {
+			return engine.Outcome{}, err
+		}
+		cmd.Secrets = append(cmd.Secrets, secret)
+	}
+	res, err := env.ActWith(ctx, cmd)
 	if err != nil {
 		return engine.Outcome{}, err
 	}

@@ -36,6 +36,7 @@ type rawQuery struct {
 	Engine    *yamlx.Node   `yaml:"engine,required"`
 	Database  *yamlx.Node   `yaml:"database"`
 	User      *yamlx.Node   `yaml:"user"`
+	Password  *yamlx.Node   `yaml:"password"`
 	Host      *yamlx.Node   `yaml:"host"`
 	Port      *yamlx.Node   `yaml:"port"`
 	Statement *yamlx.Node   `yaml:"statement,required"`
@@ -133,8 +134,15 @@ func (d *decoder) place(n *yamlx.Node, raw rawQuery) {
 	if port := constant(raw.Port, `^[1-9][0-9]{0,4}$`, "a port"); port != "" {
 		d.w.where.Port, _ = strconv.Atoi(port) // the pattern has seen to it
 	}
-	if raw.User != nil && d.w.on == onRedis {
-		d.fail(raw.User, "a user of Redis has a password, which runbooks have no way to give yet")
+	if raw.User != nil && raw.Password == nil && d.w.on == onRedis {
+		d.errs = append(d.errs, raw.User.Errorf("a user of Redis has a password").WithHint("password: secret/NAME"))
+	}
+	if raw.Password == nil {
+		return
+	}
+	secret, ok := d.c.Secret(raw.Password)
+	if d.w.where.Password = secret; !ok {
+		d.errs = append(d.errs, raw.Password.Errorf("the password is a secret of the agent").WithRule(runbooks.RuleSecrets).WithHint("password: secret/NAME"))
 	}
 }
 

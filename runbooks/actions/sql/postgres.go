@@ -21,6 +21,9 @@ const (
 // server where they stand as :'p1'.
 type postgres struct{}
 
+// passwordVariable is of libpq (PostgreSQL documentation, 34.15).
+func (postgres) passwordVariable() string { return "PGPASSWORD" }
+
 func (postgres) argv(q query) []string {
 	where := "dbname=" + q.Where.Database + " connect_timeout=5 application_name=secondline client_encoding=UTF8"
 	if q.Where.User != "" {

@@ -58,6 +58,9 @@ func redisEffect(words []string) (runbooks.Effect, error) {
 	return effect, nil
 }
 
+// passwordVariable is of redis-cli(1), 5.0.3 and later.
+func (redis) passwordVariable() string { return "REDISCLI_AUTH" }
+
 func (redis) argv(q query, words []string) []string {
 	argv := []string{"redis-cli", "-e", "-n", q.Where.Database}
 	switch {
@@ -68,6 +71,9 @@ func (redis) argv(q query, words []string) []string {
 	}
 	if q.Where.Port != 0 {
 		argv = append(argv, "-p", strconv.Itoa(q.Where.Port))
+	}
+	if q.Where.User != "" {
+		argv = append(argv, "--user", q.Where.User)
 	}
 	return append(argv, words...)
 }

@@ -14,6 +14,7 @@ func (Action) Schema() *runbooks.Form {
 		runbooks.Need("engine", runbooks.WordForm("the database", onPostgreSQL, onRedis)),
 		runbooks.May("database", runbooks.TextForm("its name; of Redis its number, 0 unless said")),
 		runbooks.May("user", runbooks.TextForm("the user of the database")),
+		runbooks.May("password", runbooks.TextForm("of the user: secret/NAME")),
 		runbooks.May("host", runbooks.TextForm("where it is, or the folder of its socket")),
 		runbooks.May("port", runbooks.TextForm("its port")),
 		runbooks.Need("statement", statement("what is done, constant")),

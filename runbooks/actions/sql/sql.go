@@ -2,8 +2,9 @@
 // client that is installed on its host: psql or redis-cli. Statements are
 // constant; values go beside them and never into their text. A second statement,
 // the check, tells whether the wanted state holds: it is asked when planning, so
-// that nothing is done twice, and again for the verification. MySQL is not
-// spoken yet, and a database that asks for a password neither.
+// that nothing is done twice, and again for the verification. With a password,
+// which no plan is given, it is asked before the act instead. MySQL is not
+// spoken yet.
 package sql
 
 import (
@@ -33,10 +34,11 @@ const (
 type Action struct{}
 
 var (
-	_ engine.Action     = Action{}
-	_ engine.Verifier   = Action{}
-	_ engine.Witness    = Action{}
-	_ runbooks.Verbatim = Action{}
+	_ engine.Action        = Action{}
+	_ engine.Verifier      = Action{}
+	_ engine.Witness       = Action{}
+	_ runbooks.Verbatim    = Action{}
+	_ runbooks.SecretTaker = Action{}
 )
 
 // query is what is asked of a database, all values filled in; it is what a plan
@@ -55,7 +57,8 @@ type query struct {
 type place struct {
 	Database string `json:"database"`
 	User     string `json:"user,omitempty"`
-	Host     string `json:"host,omitempty"` // "" is the local socket; so is a path
+	Password string `json:"password,omitempty"` // the name of the secret; "" is none
+	Host     string `json:"host,omitempty"`     // "" is the local socket; so is a path
 	Port     int    `json:"port,omitempty"`
 }
 
@@ -77,6 +80,9 @@ type client interface {
 	ask(q query) remote.Command
 	// answer returns the value that the check gave.
 	answer(res remote.Result) (string, error)
+	// passwordVariable is the variable of its environment in which the client
+	// looks for a password.
+	passwordVariable() string
 }
 
 func clientFor(on string) client {
@@ -95,6 +101,9 @@ func (Action) Name() string { return "sql" }
 // Verbatim implements runbooks.Verbatim. The words for Redis are templates
 // nevertheless, and compiled by Decode.
 func (Action) Verbatim() []string { return []string{"statement", "check"} }
+
+// SecretPlaces implements runbooks.SecretTaker.
+func (Action) SecretPlaces() []string { return []string{"password"} }
 
 // Plan implements engine.Action.
 func (Action) Plan(ctx context.Context, env *engine.Env) (engine.Change, error) {
@@ -118,6 +127,9 @@ func (Action) Plan(ctx context.Context, env *engine.Env) (engine.Change, error) 
 		return change, nil
 	}
 	change.Verify = fmt.Sprintf("%s gives %q", q.Check.inWords(), q.Value)
+	if q.Where.Password != "" {
+		return change, nil
+	}
 	got := q.holds(ctx, env)
 	switch got.Truth {
 	case expr.True:
@@ -183,6 +195,9 @@ func (s statement) inWords() string {
 func (q query) diff() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "--- %s %s\n", q.On, q.Where.Database)
+	if q.Where.Password != "" {
+		fmt.Fprintf(&b, "# password is %s%s\n", runbooks.SecretPrefix, q.Where.Password)
+	}
 	for i, p := range q.Params {
 		fmt.Fprintf(&b, "$%d = %q\n", i+1, p)
 	}
@@ -206,11 +221,18 @@ func (Action) Apply(ctx context.Context, env *engine.Env, c engine.Change) (engi
 		return engine.Outcome{}, err
 	}
 	if !q.Check.missing() {
-		if got := q.holds(ctx, env); got.Truth != expr.False {
+		switch got := q.holds(ctx, env); {
+		case got.Truth == expr.True && q.Where.Password != "": // the plan could not ask
+			return engine.Outcome{Changed: "nothing: " + got.Text}, nil
+		case got.Truth != expr.False:
 			return engine.Outcome{}, fault.New(fault.Denied, "the world drifted: %s", got.Text)
 		}
 	}
-	res, err := env.ActWith(ctx, clientFor(q.On).act(q, actTime(env)))
+	cmd, err := q.withPassword(ctx, env, clientFor(q.On).act(q, actTime(env)))
+	if err != nil {
+		return engine.Outcome{}, err
+	}
+	res, err := env.ActWith(ctx, cmd)
 	if err != nil {
 		return engine.Outcome{}, err
 	}
@@ -219,10 +241,23 @@ func (Action) Apply(ctx context.Context, env *engine.Env, c engine.Change) (engi
 	return out, err
 }
 
+// withPassword adds the variable in which the client looks for a password.
+func (q query) withPassword(ctx context.Context, env *engine.Env, cmd remote.Command) (remote.Command, error) {
+	if q.Where.Password == "" {
+		return cmd, nil
+	}
+	secret, err := env.SecretVariable(ctx, clientFor(q.On).passwordVariable(), q.Where.Password)
+	cmd.Secrets = []remote.Secret{secret}
+	return cmd, err
+}
+
 // holds asks the check.
 func (q query) holds(ctx context.Context, env *engine.Env) engine.Reading {
 	cl := clientFor(q.On)
-	cmd := cl.ask(q)
+	cmd, err := q.withPassword(ctx, env, cl.ask(q))
+	if err != nil {
+		return engine.Unknown(err.Error())
+	}
 	cmd.As, cmd.Effect, cmd.Timeout = env.Step.As, remote.Read, checkTimeout+clientSlack
 	res, err := env.Runner.Run(ctx, cmd)
 	if err == nil {

@@ -251,3 +251,19 @@ func (s *Story) Want(res runbooks.RunResult, status runbooks.RunStatus, because 
 		s.T.Errorf("the run is %s (%s), want %s because %q", res.Status, why, status, because)
 	}
 }
+
+// Secrets are values by their names.
+type Secrets map[string]string
+
+// Has implements engine.Secrets.
+func (s Secrets) Has(_ context.Context, name string) error {
+	if _, ok := s[name]; !ok {
+		return errors.New("no secret " + name)
+	}
+	return nil
+}
+
+// Get implements engine.Secrets.
+func (s Secrets) Get(ctx context.Context, name string) (redact.Secret, error) {
+	return redact.Secret(s[name]), s.Has(ctx, name)
+}

@@ -1,0 +1,28 @@
+package runbooks
+
+import (
+	"slices"
+	"testing"
+)
+
+func TestWavesHoldAllTargets(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		waves   []Wave
+		targets int
+		want    []int
+	}{
+		{nil, 5, []int{5}},
+		{[]Wave{{Count: 1}, {Percent: 10}, {}}, 30, []int{1, 3, 26}},
+		{[]Wave{{Count: 1}, {Percent: 10}, {}}, 1, []int{1}},
+		{[]Wave{{Count: 1}, {Percent: 10}, {}}, 2, []int{1, 1}},
+		{[]Wave{{Percent: 10}}, 11, []int{2, 9}},
+		{[]Wave{{Percent: 0.1}, {}}, 10, []int{1, 9}},
+		{[]Wave{{}, {Count: 1}}, 3, []int{3}},
+	} {
+		rb := &Runbook{Waves: c.waves}
+		if got := rb.SplitWaves(c.targets); !slices.Equal(got, c.want) {
+			t.Errorf("%+v of %d: %v, want %v", c.waves, c.targets, got, c.want)
+		}
+	}
+}
