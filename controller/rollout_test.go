@@ -37,8 +37,11 @@ func rolledOutDesk(t *testing.T) (d *desk, runs []api.RolloutRun) {
 	d.settings.Catalogue = cat
 	d.app = d.newApp(Options{})
 	for _, wrong := range []api.RolloutRequest{
-		{Runbook: "in-waves"}, {Runbook: "in-waves", Targets: []string{"web1", "nowhere"}}, {Runbook: "in-waves", Targets: []string{"web1", "web2", "lonely"}},
-		{Runbook: "in-wave", Targets: []string{"web1"}}, {Runbook: "in-waves", Targets: []string{"web1"}, Inputs: map[string]string{"a": "b"}},
+		{Runbook: "in-waves"},
+		{Runbook: "in-waves", Targets: []string{"web1", "nowhere"}},
+		{Runbook: "in-waves", Targets: []string{"web1", "web2", "lonely"}},
+		{Runbook: "in-wave", Targets: []string{"web1"}},
+		{Runbook: "in-waves", Targets: []string{"web1"}, Inputs: map[string]string{"a": "b"}},
 	} {
 		if _, err := d.app.people.StartRollout(t.Context(), wrong, "ada"); err == nil {
 			t.Errorf("%+v is accepted", wrong)

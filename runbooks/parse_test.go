@@ -110,7 +110,7 @@ func TestMistakesAreReportedAllAtOnceWithTheirPlace(t *testing.T) {
 		"as: root", "as: Root!",
 		"undo: {run", "undoo: {run",
 		"collect: [journal]", "collect: [jurnal]",
-		"self_service: true", "self_service: true\n  waves: [1]",
+		"self_service: true", "self_service: true\n  windows: [1]",
 	).Replace(whole)
 	_, err := Parse("free.yaml", []byte(text), testOptions())
 	if !fault.Is(err, fault.Invalid) {
@@ -126,7 +126,7 @@ func TestMistakesAreReportedAllAtOnceWithTheirPlace(t *testing.T) {
 		`free.yaml:25:7: unknown field "undoo" / did you mean "undo"? / yaml-unknown-field`,
 		`free.yaml:27:38: unknown field "stat" / did you mean "state"? / yaml-unknown-field`,
 		`free.yaml:31:33: evidence "jurnal" is not known / did you mean "journal"? / SL011`,
-		`free.yaml:33:3: "waves" is not supported by this version / it is refused because leaving it out would run a different runbook / SL012`,
+		`free.yaml:33:3: "windows" is not supported by this version / it is refused because leaving it out would run a different runbook / SL012`,
 	} {
 		found := false
 		for _, g := range got {

@@ -13,7 +13,7 @@ import (
 const SecretPrefix = "secret/"
 
 // secretHint says where a reference may stand.
-const secretHint = "put it into env of a script, a header of http, or the password of sql, as the whole value: secret/NAME"
+const secretHint = "put it into env of a script, a header of http, or the password of sql, as the whole value: secret/NAME" //nolint:gosec // it is advice
 
 // IsSecretName reports whether text can be the name of a secret, which is also
 // the name of its file.

@@ -2,6 +2,7 @@ package runbooks
 
 import (
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -24,5 +25,13 @@ func TestWavesHoldAllTargets(t *testing.T) {
 		if got := rb.SplitWaves(c.targets); !slices.Equal(got, c.want) {
 			t.Errorf("%+v of %d: %v, want %v", c.waves, c.targets, got, c.want)
 		}
+	}
+}
+
+func TestOneTargetHasNoWaves(t *testing.T) {
+	t.Parallel()
+	text := strings.Replace(string(minimal("a", "b").Data), "  steps:", "  targets: {waves: [1, rest]}\n  steps:", 1)
+	if _, err := Parse("a.yaml", []byte(text), testOptions()); err == nil || !strings.Contains(err.Error(), "one target has no waves") {
+		t.Errorf("got %v", err)
 	}
 }

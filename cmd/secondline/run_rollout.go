@@ -62,13 +62,13 @@ func (r *running) about(api.RolloutRun) *running {
 func (r *running) approveAll(ctx context.Context, o runOptions, views []api.PlanView) error {
 	var waiting []api.PlanView
 	for _, v := range views {
-		switch runbooks.RunStatus(v.Run.Status) {
-		case runbooks.RunWaiting:
-			waiting = append(waiting, v)
-		case runbooks.RunPlanned:
+		status := runbooks.RunStatus(v.Run.Status)
+		if status == runbooks.RunPlanned {
 			return fault.New(fault.Denied, "the controller's policy lets nobody carry it out on %s from here", v.Run.Target).
 				WithHint("see why: secondline incident why %d", v.Run.Number)
-		default: // it is over, or was allowed
+		}
+		if status == runbooks.RunWaiting { // else it is over, or was allowed
+			waiting = append(waiting, v)
 		}
 	}
 	if len(waiting) == 0 {

@@ -87,8 +87,15 @@ func showStats(w io.Writer, p paint, s api.RunbookStats, base string) {
 		n    int
 		what string
 	}{
-		{o.Verified, "verified"}, {o.Refuted, "refuted"}, {o.Undone, "undone"}, {o.Unknown, "unknown"}, {o.Refused, "refused"},
-		{o.Rejected, "rejected"}, {o.Cancelled, "cancelled"}, {o.Failed, "failed"}, {o.InWork, "in work"},
+		{o.Verified, "verified"},
+		{o.Refuted, "refuted"},
+		{o.Undone, "undone"},
+		{o.Unknown, "unknown"},
+		{o.Refused, "refused"},
+		{o.Rejected, "rejected"},
+		{o.Cancelled, "cancelled"},
+		{o.Failed, "failed"},
+		{o.InWork, "in work"},
 	} {
 		if c.n > 0 {
 			words = append(words, fmt.Sprintf("%d %s", c.n, c.what))

@@ -284,9 +284,9 @@ func (s *session) mayKeep(ctx context.Context, jobID string, fence int64) error 
 			return nil // leased to this stream while we looked
 		}
 		return fault.New(fault.Conflict, "job %s with fence %d is leased with fence %d", jobID, fence, row.Fence)
-	case store.JobDone, store.JobFailed, store.JobCancelled:
+	case store.JobDone, store.JobFailed, store.JobCancelled, store.JobPaused:
 	}
-	return fault.New(fault.Conflict, "job %s has ended: it is %s", jobID, row.State)
+	return fault.New(fault.Conflict, "nobody is to work on job %s: it is %s", jobID, row.State)
 }
 
 // ownJob finds a job of this agent's queue.

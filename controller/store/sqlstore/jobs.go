@@ -54,7 +54,7 @@ func ended(s store.JobState) bool {
 	switch s {
 	case store.JobDone, store.JobFailed, store.JobCancelled:
 		return true
-	case store.JobQueued, store.JobLeased:
+	case store.JobQueued, store.JobLeased, store.JobPaused:
 		return false
 	}
 	return false
