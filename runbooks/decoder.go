@@ -99,6 +99,26 @@ func (c *StepContext) Template(n *yamlx.Node, own ...expr.Field) (*expr.Template
 	return t, nil
 }
 
+// Text compiles a value of the action's part that gives one text. check, which
+// may be nil, judges it now when nothing is to be filled in; the action asks it
+// again of what was filled in. The error has the position.
+func (c *StepContext) Text(n *yamlx.Node, check func(text string) error) (*expr.Template, error) {
+	text, ok := n.Scalar()
+	if !ok {
+		return nil, n.Errorf("one value is expected")
+	}
+	t, err := c.Env.CompileTemplate(text)
+	if err != nil {
+		return nil, n.Errorf("%v", err)
+	}
+	if constant, ok := t.Constant(); ok && check != nil {
+		if err := check(constant); err != nil {
+			return nil, n.Errorf("%v", err)
+		}
+	}
+	return t, nil
+}
+
 // Input returns the declared input of the name.
 func (c *StepContext) Input(name string) (Input, bool) {
 	for _, in := range c.Inputs {

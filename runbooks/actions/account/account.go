@@ -89,18 +89,9 @@ func (Action) Decode(n *yamlx.Node, c *runbooks.StepContext) (runbooks.Decoded, 
 	if err := n.Decode(&raw); err != nil {
 		return runbooks.Decoded{}, err
 	}
-	text, ok := raw.Name.Scalar()
-	if !ok {
-		return runbooks.Decoded{}, raw.Name.Errorf("the name of one account is expected")
-	}
-	name, err := c.Env.CompileTemplate(text)
+	name, err := c.Text(raw.Name, checkName)
 	if err != nil {
-		return runbooks.Decoded{}, raw.Name.Errorf("%v", err)
-	}
-	if constant, ok := name.Constant(); ok {
-		if err := checkName(constant); err != nil {
-			return runbooks.Decoded{}, raw.Name.Errorf("%v", err)
-		}
+		return runbooks.Decoded{}, err
 	}
 	word, _ := raw.Password.Scalar()
 	state := State(word)

@@ -248,7 +248,7 @@ func TestDecodingSaysWhatIsWrong(t *testing.T) {
 		"{name: root, password: locked}":          "a matter for people",
 		"{name: deploy, password: hunter2}":       "password is one of",
 		"{name: -x, password: locked}":            "not the name",
-		"{name: [a], password: locked}":           "one account",
+		"{name: [a], password: locked}":           "one value is expected",
 		"{name: a, password: locked, shell: sh}":  "shell",
 		`{name: "${inputs.x}", password: locked}`: "unknown name",
 	} {

@@ -71,17 +71,9 @@ func (Action) Decode(n *yamlx.Node, c *runbooks.StepContext) (runbooks.Decoded, 
 	w := with{minValid: raw.MinValid}
 	var errs []error
 	template := func(n *yamlx.Node, check func(string) error) *expr.Template {
-		text, ok := n.Scalar()
-		t, err := c.Env.CompileTemplate(text)
-		switch {
-		case !ok:
-			errs = append(errs, n.Errorf("a value is expected"))
-		case err != nil:
-			errs = append(errs, n.Errorf("%v", err))
-		default:
-			if constant, ok := t.Constant(); ok && check != nil && check(constant) != nil {
-				errs = append(errs, n.Errorf("%v", check(constant)))
-			}
+		t, err := c.Text(n, check)
+		if err != nil {
+			errs = append(errs, err)
 		}
 		return t
 	}

@@ -62,18 +62,9 @@ func (a Action) Decode(n *yamlx.Node, c *runbooks.StepContext) (runbooks.Decoded
 	if err := n.Decode(&raw); err != nil {
 		return runbooks.Decoded{}, err
 	}
-	text, ok := raw.Script.Scalar()
-	if !ok {
-		return runbooks.Decoded{}, raw.Script.Errorf("the path of one script is expected")
-	}
-	script, err := c.Env.CompileTemplate(text)
+	script, err := c.Text(raw.Script, a.checkScript)
 	if err != nil {
-		return runbooks.Decoded{}, raw.Script.Errorf("%v", err)
-	}
-	if constant, ok := script.Constant(); ok {
-		if err := a.checkScript(constant); err != nil {
-			return runbooks.Decoded{}, raw.Script.Errorf("%v", err).WithHint("a timer of systemd is run by: timer: {name: …, run: now}")
-		}
+		return runbooks.Decoded{}, err
 	}
 	return runbooks.Decoded{With: with{script}, Effect: runbooks.Write}, nil
 }
@@ -92,7 +83,7 @@ func (a Action) checkScript(name string) error {
 	}
 	switch dir, base := path.Split(name); {
 	case path.Clean(name) != name || !slices.Contains(folders, strings.TrimSuffix(dir, "/")):
-		return fmt.Errorf("%q is not directly in one of %s", name, strings.Join(folders, ", "))
+		return fmt.Errorf("%q is not directly in one of %s; a timer of systemd is run by timer: {name: …, run: now}", name, strings.Join(folders, ", "))
 	case !regexp.MustCompile(`\A[A-Za-z0-9_-]{1,255}\z`).MatchString(base):
 		return fmt.Errorf("%q is not a name that cron takes: letters, digits, dashes and underscores alone", base)
 	}

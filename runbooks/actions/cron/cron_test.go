@@ -247,7 +247,7 @@ func TestDecodingSaysWhatIsWrong(t *testing.T) {
 	for part, why := range map[string]string{
 		"{}":                                     "script",
 		"{script: /etc/cron.daily/a, now: true}": "now",
-		"{script: [a]}":                          "one script",
+		"{script: [a]}":                          "one value is expected",
 		"{script: /etc/cron.d/a}":                "not directly in one of /etc/cron.hourly",
 		"{script: /etc/crontab}":                 "not directly",
 		"{script: cron.daily/a}":                 "not directly",

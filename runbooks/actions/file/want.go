@@ -131,20 +131,9 @@ func (r *reader) template(n *yamlx.Node, check func(string) error) *expr.Templat
 	if n == nil {
 		return nil
 	}
-	text, ok := n.Scalar()
-	if !ok {
-		r.fail(n.Errorf("a value is expected"))
-		return nil
-	}
-	t, err := r.c.Env.CompileTemplate(text)
+	t, err := r.c.Text(n, check)
 	if err != nil {
-		r.fail(n.Errorf("%v", err))
-		return nil
-	}
-	if constant, ok := t.Constant(); ok && check != nil {
-		if err := check(constant); err != nil {
-			r.fail(n.Errorf("%v", err))
-		}
+		r.fail(err)
 	}
 	return t
 }

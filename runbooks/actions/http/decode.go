@@ -49,7 +49,7 @@ type rawExpect struct {
 
 // compiler compiles the templates of one step and keeps the first mistakes.
 type compiler struct {
-	env    *expr.Env
+	step   *runbooks.StepContext
 	secret func(n *yamlx.Node) (name string, ok bool)
 	errs   []error
 }
@@ -60,20 +60,9 @@ func (c *compiler) fail(n *yamlx.Node, format string, args ...any) {
 
 // template compiles a scalar; check judges it now when it is constant.
 func (c *compiler) template(n *yamlx.Node, check func(text string) error) *expr.Template {
-	text, ok := n.Scalar()
-	if !ok {
-		c.fail(n, "a value is expected")
-		return nil
-	}
-	t, err := c.env.CompileTemplate(text)
+	t, err := c.step.Text(n, check)
 	if err != nil {
-		c.fail(n, "%v", err)
-		return nil
-	}
-	if constant, ok := t.Constant(); ok && check != nil {
-		if err := check(constant); err != nil {
-			c.fail(n, "%v", err)
-		}
+		c.errs = append(c.errs, err)
 	}
 	return t
 }
@@ -84,7 +73,7 @@ func (Action) Decode(n *yamlx.Node, sc *runbooks.StepContext) (runbooks.Decoded,
 	if err := n.Decode(&raw); err != nil {
 		return runbooks.Decoded{}, err
 	}
-	c := &compiler{env: sc.Env, secret: sc.Secret}
+	c := &compiler{step: sc, secret: sc.Secret}
 	w := with{method: "GET", headers: map[string]*expr.Template{}, secrets: map[string]string{}, json: map[string]*expr.Template{}}
 	w.url = c.template(raw.URL, checkURL)
 	c.headers(&w, n, raw)

@@ -100,15 +100,9 @@ func (Action) Decode(n *yamlx.Node, c *runbooks.StepContext) (runbooks.Decoded, 
 	if !slices.Contains(states(), w.state) {
 		return runbooks.Decoded{}, raw.State.Errorf("no mount state %q; one of: %v", text, states())
 	}
-	point, _ := raw.Point.Scalar()
 	var err error
-	if w.point, err = c.Env.CompileTemplate(point); err != nil {
-		return runbooks.Decoded{}, raw.Point.Errorf("%v", err)
-	}
-	if point, constant := w.point.Constant(); constant {
-		if err := w.state.mayBeAt(point); err != nil {
-			return runbooks.Decoded{}, raw.Point.Errorf("%v", err)
-		}
+	if w.point, err = c.Text(raw.Point, w.state.mayBeAt); err != nil {
+		return runbooks.Decoded{}, err
 	}
 	return runbooks.Decoded{
 		With: w, Deed: string(w.state), Effect: runbooks.Write, OwnVerify: true, OwnUndo: true,

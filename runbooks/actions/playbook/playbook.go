@@ -67,16 +67,9 @@ func (Action) Decode(n *yamlx.Node, c *runbooks.StepContext) (runbooks.Decoded, 
 	w := with{vars: map[string]*expr.Template{}}
 	var errs []error
 	template := func(n *yamlx.Node, check func(string) error) *expr.Template {
-		text, _ := n.Scalar()
-		t, err := c.Env.CompileTemplate(text)
+		t, err := c.Text(n, check)
 		if err != nil {
-			errs = append(errs, n.Errorf("%v", err))
-			return nil
-		}
-		if constant, ok := t.Constant(); ok {
-			if err := check(constant); err != nil {
-				errs = append(errs, n.Errorf("%v", err))
-			}
+			errs = append(errs, err)
 		}
 		return t
 	}

@@ -136,7 +136,7 @@ func (w *with) compile(c *runbooks.StepContext, pid, pidFile, user, match *yamlx
 		if part.n == nil {
 			continue
 		}
-		t, err := compile(part.n, c, part.check)
+		t, err := c.Text(part.n, part.check)
 		if err != nil {
 			return err
 		}
@@ -156,7 +156,7 @@ func (w *with) compile(c *runbooks.StepContext, pid, pidFile, user, match *yamlx
 		return match.Errorf("match is a list of 1 to %d words, the program first", maxMatchWords)
 	}
 	for i, item := range items {
-		t, err := compile(item, c, checkWord)
+		t, err := c.Text(item, checkWord)
 		if err != nil {
 			return err
 		}
@@ -166,24 +166,6 @@ func (w *with) compile(c *runbooks.StepContext, pid, pidFile, user, match *yamlx
 		w.match = append(w.match, t)
 	}
 	return nil
-}
-
-// compile reads a template, and checks one without a value in it at once.
-func compile(n *yamlx.Node, c *runbooks.StepContext, check func(string) error) (*expr.Template, error) {
-	text, ok := n.Scalar()
-	if !ok {
-		return nil, n.Errorf("a value is expected")
-	}
-	t, err := c.Env.CompileTemplate(text)
-	if err != nil {
-		return nil, n.Errorf("%v", err)
-	}
-	if text, constant := t.Constant(); constant {
-		if err := check(text); err != nil {
-			return nil, n.Errorf("%v", err)
-		}
-	}
-	return t, nil
 }
 
 // Plan implements engine.Action.

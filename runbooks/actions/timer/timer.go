@@ -72,15 +72,9 @@ func (Action) Decode(n *yamlx.Node, c *runbooks.StepContext) (runbooks.Decoded, 
 	if when, _ := raw.Run.Scalar(); when != "now" {
 		return runbooks.Decoded{}, raw.Run.Errorf("run is now, not %q", when).WithHint("to start or stop a timer itself, use the action unit")
 	}
-	text, _ := raw.Name.Scalar()
-	name, err := c.Env.CompileTemplate(text)
+	name, err := c.Text(raw.Name, func(text string) error { _, err := timerName(text); return err })
 	if err != nil {
-		return runbooks.Decoded{}, raw.Name.Errorf("%v", err)
-	}
-	if text, constant := name.Constant(); constant {
-		if _, err := timerName(text); err != nil {
-			return runbooks.Decoded{}, raw.Name.Errorf("%v", err)
-		}
+		return runbooks.Decoded{}, err
 	}
 	return runbooks.Decoded{
 		With: with{name}, Effect: runbooks.Write, OwnVerify: true,

@@ -76,11 +76,11 @@ func (Action) Decode(n *yamlx.Node, c *runbooks.StepContext) (runbooks.Decoded, 
 	}
 	var w with
 	var err error
-	if w.path, err = compile(raw.Path, c, checkPath); err != nil {
+	if w.path, err = c.Text(raw.Path, checkPath); err != nil {
 		return runbooks.Decoded{}, err
 	}
 	if raw.Keep != nil {
-		if w.keep, err = compile(raw.Keep, c, func(s string) error { _, err := parseKeep(s); return err }); err != nil {
+		if w.keep, err = c.Text(raw.Keep, func(s string) error { _, err := parseKeep(s); return err }); err != nil {
 			return runbooks.Decoded{}, err
 		}
 	}
@@ -88,23 +88,6 @@ func (Action) Decode(n *yamlx.Node, c *runbooks.StepContext) (runbooks.Decoded, 
 		With: w, Effect: runbooks.Irreversible, OwnVerify: true, DestroysEvidence: true,
 		Repeat: runbooks.Repeat{Always: true}, // asked first: the same inode, not smaller than it was
 	}, nil
-}
-
-func compile(n *yamlx.Node, c *runbooks.StepContext, check func(string) error) (*expr.Template, error) {
-	text, ok := n.Scalar()
-	if !ok || text == "" {
-		return nil, n.Errorf("a value is expected")
-	}
-	t, err := c.Env.CompileTemplate(text)
-	if err != nil {
-		return nil, n.Errorf("%v", err)
-	}
-	if constant, ok := t.Constant(); ok {
-		if err := check(constant); err != nil {
-			return nil, n.Errorf("%v", err)
-		}
-	}
-	return t, nil
 }
 
 func checkPath(p string) error {

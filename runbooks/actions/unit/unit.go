@@ -88,10 +88,9 @@ func (Action) Decode(n *yamlx.Node, c *runbooks.StepContext) (runbooks.Decoded, 
 	if err := n.Decode(&raw); err != nil {
 		return runbooks.Decoded{}, err
 	}
-	name, _ := raw.Name.Scalar()
-	template, err := c.Env.CompileTemplate(name)
+	template, err := c.Text(raw.Name, nil)
 	if err != nil {
-		return runbooks.Decoded{}, raw.Name.Errorf("%v", err)
+		return runbooks.Decoded{}, err
 	}
 	text, _ := raw.State.Scalar()
 	state := State(text)
