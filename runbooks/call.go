@@ -32,31 +32,18 @@ func (s Shelf) Put(list ...*Runbook) {
 
 // Called returns the runbooks that this one calls, and those that they call:
 // each once, and none before those that it calls itself.
-func (rb *Runbook) Called() []*Runbook {
-	var all []*Runbook
-	for _, blocks := range [][]Block{rb.Flow, rb.OnFailure, rb.Always} {
-		eachCall(blocks, func(c *Call) {
-			for _, one := range append(c.Runbook.Called(), c.Runbook) {
-				if !slices.ContainsFunc(all, func(known *Runbook) bool { return known.Digest == one.Digest }) {
-					all = append(all, one)
-				}
-			}
-		})
-	}
-	return all
-}
+func (rb *Runbook) Called() []*Runbook { return slices.Clone(rb.called) }
 
-func eachCall(blocks []Block, do func(*Call)) {
-	for _, b := range blocks {
-		if b.Call != nil {
-			do(b.Call)
+// calls adds a call to what the runbook is made of. A chain of runbooks that
+// each call another twice would double with every link.
+func (p *parser) calls(n *yamlx.Node, called *Runbook) {
+	for _, one := range append(called.Called(), called) {
+		if !slices.ContainsFunc(p.rb.called, func(known *Runbook) bool { return known.Digest == one.Digest }) {
+			p.rb.called = append(p.rb.called, one)
 		}
-		for _, branch := range slices.Concat(b.Choose, b.Parallel) {
-			eachCall(branch.Blocks, do)
-		}
-		if b.Foreach != nil {
-			eachCall(b.Foreach.Blocks, do)
-		}
+	}
+	if p.rb.size += called.size; p.rb.size > MaxInstances {
+		p.fail(n, RuleBounded, "with the steps of what it calls the runbook has more than %d", MaxInstances)
 	}
 }
 
@@ -74,7 +61,8 @@ func (p *parser) call(n *yamlx.Node) *Call {
 	name, _ := raw.Name.Scalar()
 	called, known := p.o.called(name)
 	if !known {
-		p.fail(raw.Name, RuleTargets, "there is no runbook %q to call", name)
+		p.add(raw.Name.Errorf("there is no runbook %q to call", name).WithRule(RuleTargets).
+			WithHint("a runbook calls those that are shipped and those that are read with it: give its folder too"))
 		return nil
 	}
 	if digest, _ := scalarOf(raw.Digest); digest != called.Digest {
@@ -87,6 +75,7 @@ func (p *parser) call(n *yamlx.Node) *Call {
 		return nil
 	}
 	p.mayCall(n, called)
+	p.calls(n, called)
 	return &Call{Runbook: called, With: p.callInputs(raw.With, n, called)}
 }
 

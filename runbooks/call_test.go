@@ -95,3 +95,31 @@ func TestACatalogueIsReadInTheOrderOfItsCalls(t *testing.T) {
 		t.Error("a runbook calls itself")
 	}
 }
+
+// TestCallsOfCallsAreBounded: each of a chain calls the one before twice.
+func TestCallsOfCallsAreBounded(t *testing.T) {
+	t.Parallel()
+	o, shelf := testOptions(), Shelf{}
+	o.Called = shelf.Find
+	step := "    - {id: look, effect: read, run: [uptime], timeout: 1ms}\n"
+	text := strings.Replace(string(minimal("link", "some-cause").Data), "    - {id: look, effect: read, run: [uptime]}\n", step, 1)
+	first := text
+	for i := range 64 {
+		rb, err := Parse("link.yaml", []byte(text), o)
+		if err != nil {
+			all := yamlx.Errors(err)
+			if all[0].Rule != RuleBounded || i != 13 { // 2^14 - 1 steps are the first above the bound
+				t.Fatalf("link %d: %v", i, err)
+			}
+			return
+		}
+		if got := len(rb.Called()); got != i {
+			t.Fatalf("link %d calls %d runbooks", i, got)
+		}
+		rb.Name = fmt.Sprint("link-", i)
+		shelf.Put(rb)
+		call := fmt.Sprintf("runbook: {name: %s, digest: %q}}\n", rb.Name, rb.Digest)
+		text = strings.Replace(first, step, step+"    - {id: a, "+call+"    - {id: b, "+call, 1)
+	}
+	t.Error("any number of calls is taken")
+}

@@ -52,7 +52,7 @@ func Parse(file string, data []byte, o ParseOptions) (*Runbook, error) {
 		return nil, err
 	}
 	sum := sha256.Sum256(data)
-	p.rb.File, p.rb.Source = file, bytes.Clone(data)
+	p.rb.File, p.rb.Source, p.rb.size = file, bytes.Clone(data), p.rb.size+len(p.rb.Steps)
 	p.rb.Digest = "sha256:" + hex.EncodeToString(sum[:])
 	return p.rb, nil
 }

@@ -55,6 +55,8 @@ type Runbook struct {
 	Deeds     []string // of its steps and their undos, as causes forbid them: "unit.restarted"
 
 	language *expr.Language // in which Parse has read it
+	called   []*Runbook     // see Called
+	size     int            // steps, with those of its calls
 }
 
 // InputType is what an input may hold.

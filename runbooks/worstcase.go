@@ -1,6 +1,9 @@
 package runbooks
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // PreserveTimeout bounds the saving of one piece of evidence before a step.
 const PreserveTimeout = 30 * time.Second
@@ -32,6 +35,20 @@ func (rb *Runbook) following() time.Duration {
 	total := saturate(rb.longest(rb.OnFailure)) + saturate(rb.longest(rb.Always))
 	eachCall(rb.Flow, func(c *Call) { total = saturate(total + c.Runbook.following()) })
 	return total
+}
+
+func eachCall(blocks []Block, do func(*Call)) {
+	for _, b := range blocks {
+		if b.Call != nil {
+			do(b.Call)
+		}
+		for _, branch := range slices.Concat(b.Choose, b.Parallel) {
+			eachCall(branch.Blocks, do)
+		}
+		if b.Foreach != nil {
+			eachCall(b.Foreach.Blocks, do)
+		}
+	}
 }
 
 // muchTooLong keeps sums and products of times that are far above any deadline

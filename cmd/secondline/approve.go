@@ -116,15 +116,15 @@ func findWaiting(ctx context.Context, client *api.Client, ref string) (api.PlanV
 	if err != nil {
 		return view, err
 	}
-	if view.Plan == nil || runbooks.RunStatus(view.Run.Status) != runbooks.RunWaiting {
-		return view, fault.New(fault.Conflict, "run %s is %s and waits for no approval", view.Run.ID, view.Run.Status)
+	if view.Plan == nil || view.Run.Missing == 0 {
+		return view, fault.New(fault.Conflict, "run %s waits for no approval: it is %s", view.Run.ID, standing(view.Run))
 	}
 	return view, nil
 }
 
 func waitingRun(in api.Incident) (string, error) {
 	for _, run := range in.Runs {
-		if runbooks.RunStatus(run.Status) == runbooks.RunWaiting {
+		if run.Missing > 0 {
 			return run.ID, nil
 		}
 	}

@@ -206,7 +206,7 @@ func TestIncidentPageIsAnswerFirstAndHarmless(t *testing.T) {
 		}},
 		Symptoms:    []api.Symptom{{State: "firing", Title: "DiskFull", Source: "alertmanager", Count: 1}},
 		NotLookedAt: []string{"unit.failed" + hostile}, TruncatedAlerts: 12,
-		Runs: []api.Run{{ID: "run-1", Runbook: "free-space-by-rotation", Target: "db1", Status: "awaiting_approval", PlanDigest: "sha256:abc"}},
+		Runs: []api.Run{{ID: "run-1", Runbook: "free-space-by-rotation", Target: "db1", Status: "awaiting_approval", PlanDigest: "sha256:abc", Missing: 1}},
 	}
 	var out bytes.Buffer
 	page := incidentPage{Incident: in, now: now, plan: api.PlanView{Run: in.Runs[0], Worst: "2m0s", Needs: "operator", Plan: &runbooks.Plan{

@@ -32,7 +32,7 @@ type incidentPage struct {
 // waiting is the run that waits for a yes or no.
 func (p incidentPage) waiting() *api.Run {
 	for i := range p.Runs {
-		if runbooks.RunStatus(p.Runs[i].Status) == runbooks.RunWaiting {
+		if p.Runs[i].Missing > 0 {
 			return &p.Runs[i]
 		}
 	}

@@ -83,7 +83,7 @@ func showRun(w io.Writer, p paint, view api.PlanView, transcript bool) {
 		say(w, "  %s by %s at %s %s", verb, d.By, clock(d.At), d.Why)
 	}
 	showSteps(w, p, run)
-	if runbooks.RunStatus(run.Status) == runbooks.RunWaiting {
+	if run.Missing > 0 {
 		say(w, "to approve it: %s", approveHint(run))
 	}
 	if !transcript {
@@ -123,6 +123,9 @@ func runTurn(env *environment, conn *connection, use, short, example string, do 
 // standing is the status of a run, and that it is paused.
 func standing(run api.Run) string {
 	text := strings.ReplaceAll(run.Status, "_", " ")
+	if runbooks.RunStatus(run.Status) == runbooks.RunWaiting && run.Missing == 0 {
+		text = "approved, and waits for its turn: secondline incident why " + fmt.Sprint(run.Number)
+	}
 	if run.Paused != "" {
 		text += ", " + run.Paused
 	}

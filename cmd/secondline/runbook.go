@@ -184,6 +184,9 @@ func showRunbook(w io.Writer, p paint, r runbookSource) {
 	for i, s := range r.Steps {
 		say(w, "  step %d    %s (%s, %s)", i+1, s.ID, s.Action, s.Effect)
 	}
+	for _, name := range r.Calls {
+		say(w, "  calls     %s: secondline runbook show %s", name, name)
+	}
 	if r.Source == "" {
 		return
 	}

@@ -123,6 +123,9 @@ func DescribeRun(in *incident.Incident, r *incident.Run) Run {
 		DryRun: r.DryRun, Status: string(r.Status), Steps: []Step{}, AskedAt: r.AskedAt.UTC(), StartedAt: r.StartedAt.UTC(), EndedAt: r.EndedAt.UTC(),
 	}
 	out.Paused = r.Paused
+	if r.Status == runbooks.RunWaiting {
+		out.Missing = r.MissingApprovals()
+	}
 	if r.Rollout != nil {
 		out.Rollout, out.Wave = r.Rollout.ID, r.Rollout.Wave
 	}
@@ -265,6 +268,7 @@ func DescribeRunbook(r *runbooks.Runbook) RunbookInfo {
 		Steps: convert(r.Steps, func(s runbooks.Step) StepInfo {
 			return StepInfo{ID: s.ID, Action: s.Action, Effect: string(s.Effect)}
 		}),
+		Calls: convert(r.Called(), func(called *runbooks.Runbook) string { return called.Name }),
 	}
 }
 

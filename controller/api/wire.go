@@ -133,7 +133,8 @@ type Run struct {
 	Digest      string            `json:"digest"` // of the runbook's file; "" until planned
 	PlanDigest  string            `json:"plan_digest"`
 	Target      string            `json:"target"`
-	Cause       string            `json:"cause"` // "" when a person started it
+	Missing     int               `json:"approvals_missing"` // of the run that waits for approval; 0 when it waits for its wave or its rate
+	Cause       string            `json:"cause"`             // "" when a person started it
 	Inputs      map[string]string `json:"inputs"`
 	RequestedBy string            `json:"requested_by"`
 	DryRun      bool              `json:"dry_run"`
@@ -369,6 +370,7 @@ type RunbookInfo struct {
 	Cures    []string    `json:"cures"`
 	Inputs   []InputInfo `json:"inputs"`
 	Steps    []StepInfo  `json:"steps"`
+	Calls    []string    `json:"calls"` // the runbooks whose steps it also does, each at the digest that it names
 	Autonomy string      `json:"autonomy"`
 	Digest   string      `json:"digest"`
 	File     string      `json:"file"`

@@ -254,6 +254,9 @@ func notDone(in *incident.Incident) []Statement {
 			why = "cancelled"
 		case runbooks.RunWaiting:
 			why = "waits for a person's yes"
+			if run.MissingApprovals() == 0 {
+				why = "approved, and waited for its turn"
+			}
 		case runbooks.RunPlanned, runbooks.RunRunning, runbooks.RunVerified, runbooks.RunUndone,
 			runbooks.RunRefuted, runbooks.RunUnknown, runbooks.RunFailed:
 			continue

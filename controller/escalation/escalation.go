@@ -259,7 +259,7 @@ func (w *writer) tried(in *incident.Incident) {
 
 func waiting(in *incident.Incident) *incident.Run {
 	for i := range in.Runs {
-		if in.Runs[i].Status == runbooks.RunWaiting {
+		if in.Runs[i].Status == runbooks.RunWaiting && in.Runs[i].MissingApprovals() > 0 {
 			return &in.Runs[i]
 		}
 	}

@@ -138,6 +138,15 @@ func (r *Run) ApprovedBy() []string {
 	return by
 }
 
+// MissingApprovals is how many people have still to say yes to the plan that the
+// run has now, if it may not run without. A run without a plan misses none yet.
+func (r *Run) MissingApprovals() int {
+	if r.Plan == nil {
+		return 0
+	}
+	return max(0, max(1, r.Plan.Approvals)-len(r.ApprovedBy()))
+}
+
 // Approval is a person's yes or no to the plan with the digest.
 type Approval struct {
 	By         string    `json:"by"`

@@ -93,8 +93,8 @@ func attempts(in *incident.Incident) int {
 // weighPlan decides whether a plan may be carried out.
 func (s Situation) weighPlan(run *incident.Run) Decision {
 	d := Decision{RunID: run.ID, Runbook: run.Runbook, Key: run.Key}
-	if by := run.ApprovedBy(); len(by) >= max(1, run.Plan.Approvals) {
-		d.Action, d.Reason, d.By = Remediate, PlanApproved, by
+	if run.MissingApprovals() == 0 {
+		d.Action, d.Reason, d.By = Remediate, PlanApproved, run.ApprovedBy()
 		return d
 	}
 	band := diagnostics.Possible

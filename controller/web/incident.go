@@ -29,7 +29,8 @@ type incidentView struct {
 	Plan     *api.PlanView // of the run that is not over
 	MayAct   bool
 	MaySay   bool // yes to the plan
-	Waiting  bool
+	Waiting  bool // for an approval
+	Held     bool // approved, and waiting for its turn
 	Running  bool
 	IsOpen   bool
 	CanWake  bool // may be diagnosed again
@@ -63,7 +64,8 @@ func (p *Pages) incident(v *visit) error {
 	if run := in.CurrentRun(); run != nil {
 		plan := api.DescribePlan(in, run)
 		view.Plan, view.MaySay = &plan, v.who.Role.May(access.Role(plan.Needs))
-		view.Waiting, view.Running = run.Status == runbooks.RunWaiting, run.Status == runbooks.RunRunning
+		view.Waiting, view.Running = plan.Run.Missing > 0, run.Status == runbooks.RunRunning
+		view.Held = run.Status == runbooks.RunWaiting && !view.Waiting
 	}
 	return p.show(v, "incident", frame{
 		Title: "#" + strconv.FormatInt(in.Number, 10) + " " + clean(in.Title), Live: "/live?incident=" + url.QueryEscape(in.ID), Now: "/incidents/" + url.PathEscape(in.ID) + "/now", Data: view,

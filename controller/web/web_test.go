@@ -214,6 +214,28 @@ func TestPageAnswersFirst(t *testing.T) {
 	}
 }
 
+// What all asked people approved, and a rate or a wave holds back, asks nobody.
+func TestWhatIsHeldBackAsksForNoYes(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	in := s.svc.Seed(t, "Disk filling on db1")
+	yes := func(by string) {
+		s.save(t, in.ID, func(in *incident.Incident) {
+			in.Runs[0].Plan.Approvals = 2
+			in.Runs[0].Decisions = append(in.Runs[0].Decisions, incident.Approval{By: by, Approved: true, PlanDigest: in.Runs[0].Plan.Digest})
+		})
+	}
+	yes("ada")
+	if _, body := s.get(t, s.as(t, access.Operator), "/incidents/1"); !strings.Contains(body, "Your yes is needed") || !strings.Contains(body, "1 said yes: ada") {
+		t.Error("the second yes is not asked for")
+	}
+	yes("grace")
+	if _, body := s.get(t, s.as(t, access.Operator), "/incidents/1"); !strings.Contains(body, "Approved, and waits for its turn") ||
+		strings.Contains(body, "Your yes is needed") || strings.Contains(body, "/approve") || !strings.Contains(body, "/cancel") {
+		t.Error("a yes is asked for that is there")
+	}
+}
+
 // Beside the button stands what was found, not what a refusal would have said.
 func TestPlanSaysWhyItIsAllowed(t *testing.T) {
 	t.Parallel()
