@@ -102,7 +102,7 @@ func New(ctx context.Context, o Options) (*App, error) {
 		},
 		decided: a.metrics.decided, unmapped: a.metrics.unmapped.Inc, secrets: secrets,
 		newID: idMaker(o.Now, o.Rand),
-		wake:  a.wake, cancel: a.cancelJob, changed: a.hub.changed, progress: a.hub.progress, logger: o.Logger,
+		wake:  a.wake, cancel: a.cancelJob, recall: a.recallJob, changed: a.hub.changed, progress: a.hub.progress, logger: o.Logger,
 	}
 	a.people = People{a.loop}
 	a.agents = dispatch.New(dispatch.Options{
@@ -299,6 +299,7 @@ func (a *App) wake(queue string) {
 }
 
 func (a *App) cancelJob(agent, jobID, reason string) { a.agents.Cancel(agent, jobID, reason) }
+func (a *App) recallJob(agent, jobID, reason string) { a.agents.Recall(agent, jobID, reason) }
 
 func (a *App) digestAll(ctx context.Context) error {
 	for {

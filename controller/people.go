@@ -374,18 +374,23 @@ func (t *turn) stop(run *incident.Run, actor, why string) (ask *incident.Work, e
 // PauseRun stops a run at the end of its open step, until somebody resumes it.
 // Its time goes on: a run that is resumed after its deadline is taken back.
 func (p People) PauseRun(ctx context.Context, runID, actor, why string) error {
-	return p.onRun(ctx, runID, func(t *turn, run *incident.Run) error {
-		w := t.in.Work
+	var w *incident.Work
+	err := p.onRun(ctx, runID, func(t *turn, run *incident.Run) error {
+		w = t.in.Work
 		switch {
 		case run.Status != runbooks.RunRunning || w == nil || w.RunID != run.ID:
 			return fault.New(fault.Conflict, "run %s is %s, and nobody works on it", run.ID, run.Status)
 		case run.Paused != "":
-			return fault.New(fault.Conflict, "run %s is paused already: %s", run.ID, run.Paused)
+			return fault.New(fault.Conflict, "run %s is paused already: %s", run.ID, run.Paused).WithHint("secondline run resume %s", run.ID)
 		}
 		run.Paused = "paused by " + actor + suffix(why)
 		t.in.Note(t.at, person(actor), incident.EventRun, "paused", run.Runbook+": "+run.Paused, map[string]string{"run": run.ID})
 		return t.tx.PauseJob(t.ctx, w.JobID)
 	})
+	if err == nil {
+		p.recall(w.Agent, w.JobID, "paused by "+actor+suffix(why))
+	}
+	return err
 }
 
 // ResumeRun lets a paused run go on, when what it held is still free.

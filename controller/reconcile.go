@@ -36,6 +36,7 @@ type Reconciler struct {
 	newID    func() string
 	wake     func(queue string) // a hint that a queue has work; losing it costs at most a poll
 	cancel   func(agent, jobID, reason string)
+	recall   func(agent, jobID, reason string) // its lease is no longer good
 	changed  func(incident string)
 	decided  func(triage.Reason)
 	unmapped func() // a body was set aside

@@ -61,6 +61,10 @@ has changed since, it is void. --plan names the plan that was seen before; witho
 			return r.follow(ctx, run.Incident, run.ID)
 		}
 		return out.write(env.stdout, run, func(w io.Writer) {
+			if run.Missing > 0 {
+				say(w, "approved %s on %s; %d more must say yes", run.Runbook, run.Target, run.Missing)
+				return
+			}
 			say(w, "approved %s on %s; watch it: secondline incident show %d --follow", run.Runbook, run.Target, run.Number)
 		})
 	})

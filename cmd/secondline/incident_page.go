@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -334,6 +335,10 @@ func (p incidentPage) next() []string {
 	case incident.Closed, incident.Merged, incident.Suppressed:
 		lines = append(lines, "nothing")
 	case incident.New, incident.Diagnosing, incident.Remediating, incident.Verifying:
+		if i := slices.IndexFunc(p.Runs, func(r api.Run) bool { return r.Paused != "" }); i >= 0 {
+			lines = append(lines, fmt.Sprintf("secondline run resume %s   it is %s", p.Runs[i].ID, p.Runs[i].Paused), "secondline run cancel "+p.Runs[i].ID)
+			break
+		}
 		lines = append(lines, "nothing yet; watch it: secondline incident show "+n+" --follow")
 	}
 	if p.BundleURL != "" {

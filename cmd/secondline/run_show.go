@@ -86,6 +86,9 @@ func showRun(w io.Writer, p paint, view api.PlanView, transcript bool) {
 	if run.Missing > 0 {
 		say(w, "to approve it: %s", approveHint(run))
 	}
+	if run.Paused != "" {
+		say(w, "to let it go on: secondline run resume %s", run.ID)
+	}
 	if !transcript {
 		return
 	}

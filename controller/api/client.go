@@ -200,12 +200,12 @@ func (c *Client) CancelRun(ctx context.Context, id, why string) (Run, error) {
 
 // PauseRun stops the run at the end of its open step, until it is resumed.
 func (c *Client) PauseRun(ctx context.Context, id, why string) (Run, error) {
-	return post[Run](ctx, c, at("/v1/runs", id, "cancel"), Act{Text: why})
+	return post[Run](ctx, c, at("/v1/runs", id, "pause"), Act{Text: why})
 }
 
 // ResumeRun lets a paused run go on.
 func (c *Client) ResumeRun(ctx context.Context, id, why string) (Run, error) {
-	return post[Run](ctx, c, at("/v1/runs", id, "cancel"), Act{Text: why})
+	return post[Run](ctx, c, at("/v1/runs", id, "resume"), Act{Text: why})
 }
 
 // ListRunbooks returns the catalogue of runbooks.

@@ -301,6 +301,22 @@ func (d *Dispatcher) Cancel(agent, jobID, reason string) {
 	}
 }
 
+// Recall tells an agent that a job is not its own any more, so that it lets go of
+// it at the end of its open step. One that does not hear it learns it when it
+// renews its lease.
+func (d *Dispatcher) Recall(agent, jobID, reason string) {
+	d.mu.Lock()
+	s := d.sessions[agent]
+	d.mu.Unlock()
+	if s == nil {
+		return
+	}
+	if fence, ok := s.fence(jobID); ok {
+		s.drop(jobID, fence)
+		_ = s.link.SendLeaseLost(jobID, fence, reason)
+	}
+}
+
 // Connected returns the agents with an open stream.
 func (d *Dispatcher) Connected() map[string]bool {
 	d.mu.Lock()

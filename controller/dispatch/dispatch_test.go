@@ -223,6 +223,29 @@ func TestJobGoesOutAndItsReportComesBackOnce(t *testing.T) {
 	next(t, done, "the end")
 }
 
+// TestARecalledJobIsLetGoAtOnce: its agent does not go on until its next renewal.
+func TestARecalledJobIsLetGoAtOnce(t *testing.T) {
+	t.Parallel()
+	k := newDesk(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	h := newHand()
+	done := k.connect(ctx, k.enrol("web1"), h)
+	next(t, h.link, "the link")
+	k.order("web1", "inc.1")
+	next(t, h.jobs, "the job")
+	k.d.Recall("web2", "inc.1", "another agent")
+	k.d.Recall("web1", "inc.2", "another job")
+	k.d.Recall("web1", "inc.1", "paused by ada")
+	if lost := next(t, h.lost, "the loss"); lost != "inc.1" {
+		t.Errorf("lost %s", lost)
+	}
+	if len(h.stops) != 0 {
+		t.Errorf("it was told to stop: %s", <-h.stops)
+	}
+	cancel()
+	next(t, done, "the end")
+}
+
 func TestReportOfAnotherAgentsJobIsRefused(t *testing.T) {
 	t.Parallel()
 	k := newDesk(t)

@@ -192,6 +192,10 @@ func (p *Pages) actOnRun(v *visit) error {
 		err = p.o.Service.Reject(v.Context(), id, v.who.Name, text)
 	case "cancel":
 		err = p.o.Service.CancelRun(v.Context(), id, v.who.Name, text)
+	case "pause":
+		err = p.o.Service.PauseRun(v.Context(), id, v.who.Name, text)
+	case "resume":
+		err = p.o.Service.ResumeRun(v.Context(), id, v.who.Name, text)
 	default:
 		err = p.absent(v)
 	}

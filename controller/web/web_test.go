@@ -236,6 +236,38 @@ func TestWhatIsHeldBackAsksForNoYes(t *testing.T) {
 	}
 }
 
+// A running run is paused and goes on from its page, and every button names its run.
+func TestARunIsPausedAndResumedFromItsPage(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	in := s.svc.Seed(t, "Disk filling on db1")
+	s.save(t, in.ID, func(in *incident.Incident) {
+		in.Runs[0].Status = runbooks.RunRunning
+		if err := in.Become(incident.Remediating, apitest.Start(), "person:ada", "plan_approved", "yes"); err != nil {
+			t.Error(err)
+		}
+	})
+	c := s.as(t, access.Operator)
+	shown := func(want, not string) {
+		t.Helper()
+		if _, body := s.get(t, c, "/incidents/1"); !strings.Contains(body, want) || strings.Contains(body, not) {
+			t.Errorf("%q is not there, or %q is", want, not)
+		}
+	}
+	act := func(what string) {
+		t.Helper()
+		if code, body := s.post(t, c, "/runs/"+in.Runs[0].ID+"/"+what, url.Values{"text": {"the backup runs"}}, nil); code != http.StatusSeeOther && code != http.StatusOK {
+			t.Fatalf("%s: %d %s", what, code, body)
+		}
+	}
+	shown("/runs/"+in.Runs[0].ID+"/pause", "/resume")
+	act("pause")
+	shown("/runs/"+in.Runs[0].ID+"/resume", "/pause")
+	shown("paused by ann: the backup runs", "Being carried out")
+	act("resume")
+	shown("Being carried out", "Go on")
+}
+
 // Beside the button stands what was found, not what a refusal would have said.
 func TestPlanSaysWhyItIsAllowed(t *testing.T) {
 	t.Parallel()
