@@ -39,10 +39,11 @@ type Collector struct {
 
 // Collect reads the facts that the causes need about the subject, those of the
 // causes that name the alert first: what has to be known to find the objects,
-// then what is needed for each object. Once a cause that names the alert is
-// confirmed, the others are not read. What could not be read before the budget
-// ended is a fact with status TimedOut, never left out. Facts are numbered in
-// the order in which they were asked for. The error is that of ctx, when it
+// then what tells them apart, what settles most for its cost first. What a cause
+// that is ruled out would need is not read. Once a cause that names the alert is
+// confirmed, only what could stand behind it is read. What could not be read
+// before the budget ended is a fact with status TimedOut, never left out. Facts
+// are numbered in the order in which they were asked for. The error is that of ctx, when it
 // ended first; the facts are good even then.
 func (c *Collector) Collect(ctx context.Context, r remote.Runner, causes []*Cause, subject Subject) ([]Fact, error) {
 	run := c.start(r, subject)
@@ -50,7 +51,7 @@ func (c *Collector) Collect(ctx context.Context, r remote.Runner, causes []*Caus
 	defer cancel()
 	for _, wave := range waves(causes, subject) {
 		run.read(budgeted, surveyRequests(wave, subject))
-		run.read(budgeted, needRequests(wave, subject, run.index()))
+		run.readNeeds(budgeted, wave, subject)
 		if proven(wave, run.facts, subject) {
 			break
 		}
@@ -120,22 +121,6 @@ func surveyRequests(causes []*Cause, subject Subject) []request {
 	var wanted []request
 	for _, cause := range causes {
 		wanted = append(wanted, requests(cause.survey, newBinding(subject))...)
-	}
-	return wanted
-}
-
-func needRequests(causes []*Cause, subject Subject, facts factIndex) []request {
-	var wanted []request
-	for _, cause := range causes {
-		surveyed := newBinding(subject).read(cause.survey, facts)
-		objects, _ := cause.objects(surveyed)
-		for _, object := range objects {
-			wanted = append(wanted, requests(cause.needs, surveyed.about(object))...)
-		}
-		if named := cause.namedBeside(objects, subject); named != nil {
-			_, needs := cause.readFor(cause.holds)
-			wanted = append(wanted, requests(needs, surveyed.about(named))...)
-		}
 	}
 	return wanted
 }

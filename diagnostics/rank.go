@@ -27,8 +27,11 @@ func Rank(cat *Catalogue, facts []Fact, subject Subject) Diagnosis {
 		}
 		for _, object := range objects {
 			known := surveyed.about(object).read(cause.needs, index)
-			gaps.add(known, cause)
-			found = append(found, weigh(cause, object, known, subject))
+			w := weigh(cause, object, known, subject)
+			if !w.ruledOut() { // else there is nothing that a gap could leave open
+				gaps.add(known, cause)
+			}
+			found = append(found, w)
 		}
 	}
 	d := conclude(found, gaps.sentences())
