@@ -171,7 +171,7 @@ func (a *Agent) diagnose(ctx context.Context, j job.Job, r remote.Runner, report
 		}
 		causes = append(causes, c)
 	}
-	subject := diagnostics.Subject{Entity: j.Target.Entity, Hints: j.Diagnose.Hints, Onset: j.Diagnose.OnsetAt}
+	subject := diagnostics.Subject{Entity: j.Target.Entity, Hints: j.Diagnose.Hints, Alerts: j.Diagnose.Alerts, Onset: j.Diagnose.OnsetAt}
 	facts, err := a.collector(j, j.Diagnose.Budget).Collect(ctx, r, causes, subject)
 	report.Facts = facts
 	if errors.Is(err, context.DeadlineExceeded) && len(facts) > 0 {

@@ -41,7 +41,7 @@ func (t *turn) orderDiagnosis() error {
 	t.in.Stale = false
 	t.in.Diagnosis = nil
 	return t.order(t.hostID(), diagnoseWithin, incident.Work{}, job.Job{Kind: job.Diagnose, Diagnose: &job.DiagnoseSpec{
-		Causes: t.world.Catalogue.CauseDocuments(), Hints: t.in.Hints, OnsetAt: t.in.OnsetAt, Budget: diagnoseWithin / 2,
+		Causes: t.world.Catalogue.CauseDocuments(), Hints: t.in.Hints, Alerts: t.in.FiringAlerts(), OnsetAt: t.in.OnsetAt, Budget: diagnoseWithin / 2,
 	}})
 }
 

@@ -146,7 +146,7 @@ func (t *turn) applyDiagnosis(sent job.Job, report job.Report) {
 		t.fail(problemText(report))
 		return
 	}
-	subject := diagnostics.Subject{Entity: sent.Target.Entity, Hints: sent.Diagnose.Hints, Onset: sent.Diagnose.OnsetAt}
+	subject := diagnostics.Subject{Entity: sent.Target.Entity, Hints: sent.Diagnose.Hints, Alerts: sent.Diagnose.Alerts, Onset: sent.Diagnose.OnsetAt}
 	d := diagnostics.Rank(t.world.Catalogue.Causes, report.Facts, subject)
 	if !anyTells(report.Facts) {
 		t.fail("not one probe could look at the host")

@@ -61,20 +61,20 @@ func (s *suspect) look(cause *Cause, subject Subject, facts factIndex) {
 func (s *suspect) settled() bool { return len(s.pending) == 0 || s.ruledOut() }
 
 // readNeeds reads what tells the suspects apart, what settles most for its cost
-// first. What a suspect that is ruled out would need is not read; and once one
-// that names the alert is confirmed, only what could stand behind it is.
-func (run *collection) readNeeds(ctx context.Context, causes []*Cause, subject Subject) {
+// first. What a suspect that is ruled out would need is not read; and once the
+// alerts are explained by what is confirmed, only what could stand behind it is.
+// It reports whether they are.
+func (run *collection) readNeeds(ctx context.Context, causes []*Cause, subject Subject) (proven bool) {
 	run.read(ctx, namedRequests(causes, subject, run.index()))
 	all := suspects(causes, subject, run.index())
 	for {
-		open := worthReading(all)
+		sure := explaining(all, causes, subject)
+		choices := run.bestFirst(worthReading(all, sure))
 		if ctx.Err() != nil { // what the time did not reach is a fact that says so
-			run.read(ctx, requestsOf(run.bestFirst(open)))
-			return
+			run.read(ctx, requestsOf(choices))
 		}
-		choices := run.bestFirst(open)
-		if len(choices) == 0 {
-			return
+		if ctx.Err() != nil || len(choices) == 0 {
+			return len(sure) > 0
 		}
 		best := choices[0].worth
 		choices = slices.DeleteFunc(choices, func(c choice) bool { return c.worth < wellBelow*best })
@@ -113,22 +113,33 @@ func namedRequests(causes []*Cause, subject Subject, facts factIndex) []request 
 	return wanted
 }
 
-// worthReading returns the suspects whose readings may still change something.
-func worthReading(all []suspect) []suspect {
-	var open, proven []suspect
+// explaining returns what is confirmed and measured now, when it explains all
+// alerts of which the causes know; else nothing.
+func explaining(all []suspect, causes []*Cause, subject Subject) []suspect {
+	index := indexCauses(causes)
+	left := slices.DeleteFunc(subject.AlertNames(), func(name string) bool {
+		return !slices.ContainsFunc(causes, func(c *Cause) bool { return c.names([]string{name}) })
+	})
+	var sure []suspect
 	for _, s := range all {
-		if !s.settled() {
-			open = append(open, s)
-		}
 		if s.Explains && s.band() == Confirmed {
-			proven = append(proven, s)
+			sure = append(sure, s)
+			named := index.explained(s.cause, left)
+			left = slices.DeleteFunc(left, func(name string) bool { return slices.Contains(named, name) })
 		}
 	}
-	if len(proven) == 0 {
-		return open
+	if len(left) > 0 {
+		return nil
 	}
-	behind := roots(all, proven)
-	return slices.DeleteFunc(open, func(s suspect) bool { return !behind[s.cause.ID] })
+	return sure
+}
+
+// worthReading returns the suspects whose readings may still change something.
+func worthReading(all, sure []suspect) []suspect {
+	behind := roots(all, sure)
+	return slices.DeleteFunc(slices.Clone(all), func(s suspect) bool {
+		return s.settled() || len(sure) > 0 && !behind[s.cause.ID]
+	})
 }
 
 // roots returns the causes of the proven, with all from which they may follow.

@@ -51,28 +51,11 @@ func (c *Collector) Collect(ctx context.Context, r remote.Runner, causes []*Caus
 	defer cancel()
 	for _, wave := range waves(causes, subject) {
 		run.read(budgeted, surveyRequests(wave, subject))
-		run.readNeeds(budgeted, wave, subject)
-		if proven(wave, run.facts, subject) {
-			break
+		if run.readNeeds(budgeted, wave, subject) {
+			break // the sick host is spared the rest: whether the cause was the right one is measured after its cure
 		}
 	}
 	return run.facts, ctx.Err()
-}
-
-// proven reports whether the facts already confirm a cause that names the
-// alert. Then a sick host is spared the reading for all the others: whether the
-// cause was the right one is measured after its cure.
-func proven(causes []*Cause, facts []Fact, subject Subject) bool {
-	cat, err := NewCatalogue(causes)
-	if err != nil {
-		return false
-	}
-	for _, h := range Rank(cat, facts, subject).Hypotheses {
-		if h.Band == Confirmed && h.Explains {
-			return true
-		}
-	}
-	return false
 }
 
 // waves splits the causes for the subject's kind of entity into those that name
@@ -82,7 +65,7 @@ func waves(causes []*Cause, subject Subject) [][]*Cause {
 	for _, cause := range causes {
 		switch {
 		case !cause.Diagnosed() || cause.Entity != subject.Entity.Kind:
-		case slices.Contains(cause.Symptoms.Alerts, subject.Hints[hintAlert]):
+		case cause.names(subject.AlertNames()):
 			named = append(named, cause)
 		default:
 			others = append(others, cause)

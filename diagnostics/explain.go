@@ -107,7 +107,11 @@ func (c *Cause) namedBeside(objects []map[string]string, s Subject) map[string]s
 // alert, "" when nothing is.
 func explain(d Diagnosis, doubt string, facts []Fact, open gaps) string {
 	if !d.Unknown {
-		return explainCause(d.Hypotheses[0])
+		why := explainCause(d.Hypotheses[0])
+		if more := coverText(d); more != "" {
+			why += "; " + more
+		}
+		return why
 	}
 	why := nothingFound(facts, open)
 	if len(d.Hypotheses) > 0 && d.Hypotheses[0].Band == Possible {

@@ -57,7 +57,9 @@ type Hypothesis struct {
 type Diagnosis struct {
 	Hypotheses  []Hypothesis `json:"hypotheses"` // best first; ties in cause, then object order
 	Unknown     bool         `json:"unknown"`    // no hypothesis is at least likely
-	Why         string       `json:"why"`        // one sentence: why this one, or why unknown
+	Covers      []Cover      `json:"covers"`      // the fewest hypotheses that together explain the alerts
+	Unexplained []string     `json:"unexplained"` // alerts of the incident that nothing at least likely explains
+	Why         string       `json:"why"`         // one sentence: why this one, or why unknown
 	NotLookedAt []string     `json:"not_looked_at"`
 	Subject     *Subject     `json:"subject,omitempty"` // what it is about, as it was then; nil in what was stored before this was kept
 }

@@ -34,7 +34,7 @@ func Rank(cat *Catalogue, facts []Fact, subject Subject) Diagnosis {
 			found = append(found, w)
 		}
 	}
-	d := conclude(found, gaps.sentences())
+	d := conclude(found, gaps.sentences(), subject.AlertNames(), indexCauses(cat.All()))
 	d.Why = explain(d, alert.doubt(found), facts, gaps)
 	d.Subject = &subject
 	return d
@@ -63,7 +63,7 @@ func (w weighed) ruledOut() bool {
 func weigh(cause *Cause, object map[string]string, known *binding, subject Subject) weighed {
 	w := weighed{
 		cause: cause, required: expr.True, refuted: expr.False,
-		named: slices.Contains(cause.Symptoms.Alerts, subject.Hints[hintAlert]),
+		named: cause.names(subject.AlertNames()),
 		Hypothesis: Hypothesis{
 			Cause: cause.ID, Title: cause.Title, Entity: subject.Entity.ID,
 			Object: cause.describe(object, known),
@@ -171,8 +171,9 @@ func (w weighed) band() Band {
 	return Unlikely
 }
 
-// conclude shares certainty among the hypotheses and orders them.
-func conclude(found []weighed, gaps []string) Diagnosis {
+// conclude shares certainty among the hypotheses, orders them, and says which
+// of them explain the alerts.
+func conclude(found []weighed, gaps, alerts []string, all causeIndex) Diagnosis {
 	odds := make([]float64, len(found))
 	for i, w := range found {
 		odds[i] = w.odds
@@ -183,9 +184,11 @@ func conclude(found []weighed, gaps []string) Diagnosis {
 	}
 	slices.SortStableFunc(found, compare)
 	d := Diagnosis{Hypotheses: make([]Hypothesis, 0, len(found)), NotLookedAt: gaps}
-	for _, w := range rootsFirst(found) {
+	ranked := rootsFirst(found)
+	for _, w := range ranked {
 		d.Hypotheses = append(d.Hypotheses, w.Hypothesis)
 	}
+	d.Covers, d.Unexplained = cover(ranked, alerts, all)
 	d.Unknown = len(found) == 0 || !d.Hypotheses[0].Band.atLeastLikely()
 	return d
 }

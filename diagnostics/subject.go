@@ -12,7 +12,8 @@ import (
 type Subject struct {
 	Entity entity.Entity     `json:"entity"`
 	Hints  map[string]string `json:"hints"`
-	Onset  time.Time         `json:"onset"` // zero when not known
+	Alerts []string          `json:"alerts,omitempty"` // names of all alerts that fire, besides that of the hints
+	Onset  time.Time         `json:"onset"`            // zero when not known
 }
 
 // The names that expressions of causes and checks read besides their readings.

@@ -56,11 +56,12 @@ func Describe(in *incident.Incident, signals []incident.Signal) Incident {
 	out := Incident{
 		Summary: Summarise(in), OnsetAt: in.OnsetAt.UTC(), Resolution: in.Resolution, Seq: in.Seq,
 		Signals: convert(signals, signalRef), Symptoms: symptoms(in.Symptoms, signals), Hints: dict(in.Hints), Hypotheses: []Hypothesis{}, NotLookedAt: []string{},
-		Chain: []Link{}, Tried: convert(in.Tried, tried), Runs: []Run{}, Approvals: []Approval{}, Tickets: []Ticket{}, Jobs: []JobProgress{},
+		Covers: []diagnostics.Cover{}, Unexplained: []string{}, Chain: []Link{}, Tried: convert(in.Tried, tried), Runs: []Run{}, Approvals: []Approval{}, Tickets: []Ticket{}, Jobs: []JobProgress{},
 	}
 	out.TruncatedAlerts = in.TruncatedAlerts
 	if d := in.Diagnosis; d != nil {
 		out.Why, out.NotLookedAt, out.Hypotheses = d.Why, list(d.NotLookedAt), convert(d.Hypotheses, hypothesis)
+		out.Covers, out.Unexplained = list(d.Covers), list(d.Unexplained)
 	}
 	for i := range in.Runs {
 		out.Runs = append(out.Runs, DescribeRun(in, &in.Runs[i]))

@@ -42,18 +42,20 @@ type Incident struct {
 	Signals    []SignalRef `json:"signals"`
 	Symptoms   []Symptom   `json:"symptoms"`
 	// Hints are what the signals say of where it is: mount, unit, alertname …
-	Hints       map[string]string `json:"hints"`
-	Hypotheses  []Hypothesis      `json:"hypotheses"`
-	NotLookedAt []string          `json:"not_looked_at"`
-	Chain       []Link            `json:"chain"`
-	Tried       []Tried           `json:"tried"`
-	Runs        []Run             `json:"runs"`
-	Approvals   []Approval        `json:"approvals"`
-	Measured    *Measured         `json:"measured"`
-	Escalation  *Escalation       `json:"escalation"`
-	Tickets     []Ticket          `json:"tickets"`
-	BundleURL   string            `json:"bundle_url"` // "" until there is one
-	Seq         int64             `json:"seq"`        // of the last event, to follow from
+	Hints       map[string]string   `json:"hints"`
+	Hypotheses  []Hypothesis        `json:"hypotheses"`
+	NotLookedAt []string            `json:"not_looked_at"`
+	Chain       []Link              `json:"chain"`
+	Tried       []Tried             `json:"tried"`
+	Runs        []Run               `json:"runs"`
+	Covers      []diagnostics.Cover `json:"covers"`      // the fewest hypotheses that together explain the alerts
+	Unexplained []string            `json:"unexplained"` // alerts that nothing at least likely explains
+	Approvals   []Approval          `json:"approvals"`
+	Measured    *Measured           `json:"measured"`
+	Escalation  *Escalation         `json:"escalation"`
+	Tickets     []Ticket            `json:"tickets"`
+	BundleURL   string              `json:"bundle_url"` // "" until there is one
+	Seq         int64               `json:"seq"`        // of the last event, to follow from
 	// TruncatedAlerts is how many alerts a source left out of a delivery, at most.
 	TruncatedAlerts int `json:"truncated_alerts,omitempty"`
 	// Jobs are what agents do for it at this moment. They are given by GET

@@ -2,6 +2,7 @@ package incident
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -129,13 +130,27 @@ func (in *Incident) Absorb(sig Signal, now time.Time) (changed bool) {
 	}
 	in.Symptoms = append(in.Symptoms, Symptom{
 		Identity: sig.Identity, Source: sig.Source, Title: sig.Title, State: sig.State, Since: now,
-		StartsAt: sig.StartsAt, LastAt: now, Signal: sig.ID, Count: 1, Link: link,
+		StartsAt: sig.StartsAt, LastAt: now, Signal: sig.ID, Count: 1, Link: link, Alert: sig.Labels["alertname"],
 	})
 	if len(in.Symptoms) > 1 {
 		in.Note(now, "source:"+sig.Source, EventSignal, "joined", sig.Title, map[string]string{"signal": sig.ID})
 	}
 	in.DueAt = now
 	return true
+}
+
+// maxAlertNames bounds what one diagnosis is to explain.
+const maxAlertNames = 50
+
+// FiringAlerts returns the names of the alerts that fire, each once.
+func (in *Incident) FiringAlerts() []string {
+	names := []string{}
+	for _, s := range in.Symptoms {
+		if s.State == Firing && s.Alert != "" && !slices.Contains(names, s.Alert) && len(names) < maxAlertNames {
+			names = append(names, s.Alert)
+		}
+	}
+	return names
 }
 
 // raise makes the incident as urgent as the worst signal that fires. It never

@@ -67,6 +67,7 @@ type Symptom struct {
 	Identity string    `json:"identity"`
 	Source   string    `json:"source"`
 	Title    string    `json:"title"`
+	Alert    string    `json:"alert,omitempty"` // its name, as causes know it
 	State    State     `json:"state"`
 	Since    time.Time `json:"since"`
 	StartsAt time.Time `json:"starts_at"`
