@@ -63,14 +63,20 @@ fuzz:
 		done; \
 	done
 
-## bench: the numbers of docs/benchmarks.md: intake beside Alertmanager, alert to first command, a thousand runbooks, steps over SSH, SSH beside ssh, clush and ansible
+## bench: the numbers of docs/benchmarks.md: intake beside Alertmanager, alert to first command, a thousand runbooks, steps over SSH, SSH beside ssh, clush and ansible, logs
 .PHONY: bench
-bench:
+bench: bench-logs
 	$(GO) test -run '^$$' -bench . -timeout 20m ./controller/intake/intakebench
 	$(GO) test -run '^$$' -bench AlertToFirstCommand -benchtime 200x -timeout 20m ./cmd/secondline
 	$(GO) test -run '^$$' -bench Thousand -benchtime 5x -timeout 20m ./runbooks
 	$(GO) test -run '^$$' -bench StepsOverSSH -benchtime 5x -timeout 20m ./agent
 	$(GO) run ./internal/remote/ssh/fanoutbench
+
+## bench-logs: how well log lines are grouped beside the published Drain, and how fast; needs the archive of loghub-2k (SECONDLINE_LOGHUB=FILE)
+.PHONY: bench-logs
+bench-logs:
+	$(GO) test -count=1 -v -run TestGroupsLoghub ./diagnostics/logs
+	$(GO) test -run '^$$' -bench . ./diagnostics/logs
 
 ## lab: boot the lab's company of eight servers and leave it running; needs root and Debian
 .PHONY: lab
