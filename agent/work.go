@@ -218,7 +218,7 @@ func (a *Agent) deps(j job.Job, jl engine.Journal, secrets engine.Secrets) engin
 	deps := engine.Deps{
 		CommandOutlives: a.CommandOutlives,
 		Actions:         a.Actions, Probes: diagnostics.Reader{Probes: a.Probes, Now: a.Now}, Specs: diagnostics.SpecsOf(a.Probes), Journal: jl, Now: a.Now, CleanupRoots: roots, ManagedFiles: a.Limits.ManagedFiles,
-		Secrets: secrets, Logger: a.Logger, OnEvent: a.progressOf(j).engineEvent,
+		Secrets: secrets, Gate: a.Limits.Gate(), Logger: a.Logger, OnEvent: a.progressOf(j).engineEvent,
 	}
 	if j.Target.Local() {
 		deps.Heard = a.lastHeard

@@ -38,7 +38,7 @@ func TestTheWorstCaseOfAFlow(t *testing.T) {
 		"parallel":    {"    - id: p\n      parallel:\n        - steps: [" + act + "a}, " + act + "b}]\n        - steps: [" + act + "d}]\n", 8 * time.Minute},
 		"a foreach":   {"    - id: f\n      foreach: {as: n, type: int, in: '[1]', max: 10}\n      steps: [" + act + "a}]\n", 40 * time.Minute},
 		"three of 10": {"    - id: f\n      foreach: {as: n, type: int, in: '[1]', max: 10, at_once: 3}\n      steps: [" + act + "a}]\n", 16 * time.Minute},
-		"a wait":      {"    - id: w\n      wait: {until: used.used_percent < 1.0, within: 5m, hold: 2m}\n", 9 * time.Minute},
+		"a wait":      {"    - id: w\n      wait: {until: used.used_percent < 1.0, within: 5m, hold: 2m}\n", 7 * time.Minute},
 		"tries":       {"    - {run: [x], verify: {that: used.used_percent < 1.0}, repeat: {ask: used.used_percent < 1.0}, retry: {count: 2, delay: 1m, backoff: 2}, undo: none, id: a}\n", 12 * time.Minute},
 		"undone":      {"    - id: f\n      foreach: {as: n, type: int, in: '[1]', max: 10, at_once: 10}\n      steps: [{run: [x], verify: {that: used.used_percent < 1.0}, undo: {run: [y]}, id: a}]\n", 23 * time.Minute},
 		"on failure":  {"    - " + act + "a}\n  on_failure:\n    - " + act + "b}\n  always:\n    - " + act + "c}\n", 12 * time.Minute},

@@ -2,6 +2,7 @@ package runbooks
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -386,9 +387,20 @@ func (p *parser) deadman(n *yamlx.Node) {
 // worstCase refuses a runbook that may take longer than its deadline.
 func (p *parser) worstCase(n *yamlx.Node) {
 	if len(p.errs) == 0 && p.rb.WorstCase() > p.rb.Deadline {
-		p.fail(n, RuleBounded, "the worst case takes %s, longer than the deadline of %s; shorten time-outs and holds, or set limits.deadline",
-			p.rb.WorstCase(), p.rb.Deadline)
+		p.add(n.Errorf("the worst case takes %s, longer than the deadline of %s", p.rb.WorstCase(), p.rb.Deadline).WithRule(RuleBounded).
+			WithHint("shorten time-outs and holds, or set limits.deadline; a run that fails also takes back what it did; longest: %s", p.longestSteps()))
 	}
+}
+
+// longestSteps names the three steps that may take longest.
+func (p *parser) longestSteps() string {
+	steps := slices.Clone(p.rb.Steps)
+	slices.SortStableFunc(steps, func(a, b Step) int { return cmp.Compare(b.WorstCase(), a.WorstCase()) })
+	var words []string
+	for _, s := range steps[:min(3, len(steps))] {
+		words = append(words, fmt.Sprintf("%s %s", s.ID, s.WorstCase()))
+	}
+	return strings.Join(words, ", ")
 }
 
 func (p *parser) tooMany(n *yamlx.Node, what string, have, most int) {

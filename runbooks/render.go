@@ -79,7 +79,9 @@ func renderStep(b *strings.Builder, n int, s PlannedStep) {
 	row("preserve", strings.Join(s.Preserve, ", "))
 	row("verify", s.Verify)
 	row("undo", s.Undo)
-	row("time-out", s.Timeout.String())
+	if s.WorstCase > 0 {
+		row("time-out", s.Timeout.String())
+	}
 	if s.Deadman > 0 {
 		row("deadman", "taken back when the agent does not hear from its controller within "+s.Deadman.String())
 	}

@@ -17,7 +17,12 @@ func (s Step) Undoes() bool { return s.Undo.Own || len(s.Undo.Run) > 0 }
 // WorstCase is the longest that the step can take: saving evidence, acting,
 // waiting for the verification, and its hold. Undoing is not in it.
 func (s Step) WorstCase() time.Duration {
-	try := max(s.Timeout+s.Verify.Within+s.Verify.Hold, s.Deadman)
+	acting := s.Timeout
+	switch s.Action {
+	case StepApprove, StepNote, StepEscalate, StepWait: // do nothing themselves: people are asked before the run begins
+		acting = 0
+	}
+	try := max(acting+s.Verify.Within+s.Verify.Hold, s.Deadman)
 	return time.Duration(len(s.Preserve))*PreserveTimeout + time.Duration(1+s.Retry.Count)*try + s.Retry.longest()
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/secondline-ops/secondline/internal/remote/local"
 	"github.com/secondline-ops/secondline/runbooks"
 	"github.com/secondline-ops/secondline/runbooks/actions/file"
+	"github.com/secondline-ops/secondline/runbooks/actions/run"
 	"github.com/secondline-ops/secondline/runbooks/actions/truncatelog"
 	"github.com/secondline-ops/secondline/runbooks/engine"
 )
@@ -30,12 +31,42 @@ func (noProbes) Read(context.Context, remote.Runner, string, map[string]string) 
 	return nil, errors.New("no probes here")
 }
 
+type oneProbe struct{ noProbes }
+
+func (oneProbe) Names() []string { return []string{"one"} }
+
+func (oneProbe) Fields(string) (in, out []expr.Field, ok bool) {
+	return nil, []expr.Field{{Name: "v", Type: expr.Int}}, true
+}
+
 // forgetful is a journal for a run that nobody resumes.
 type forgetful struct{}
 
 func (forgetful) Append(context.Context, engine.Record) error { return nil }
 
 func (forgetful) Records() ([]engine.Record, error) { return nil, nil }
+
+// TestWhatTheGuardWouldRefuseIsNotPlanned: nobody is asked to approve it.
+func TestWhatTheGuardWouldRefuseIsNotPlanned(t *testing.T) {
+	t.Parallel()
+	for step, want := range map[string]string{
+		"run: [rm, -rf, /srv/x]\n      undo: none":                      "step act would be refused: ",
+		"run: [touch, /tmp/x]\n      undo: {run: [rm, -rf, /tmp/x]}":    "the undo of step act would be refused: ",
+		"run: [touch, /tmp/x]\n      undo: {run: [mv, /tmp/x, /tmp/y]}": "",
+	} {
+		rb, err := runbooks.Parse("t.yaml", []byte("apiVersion: secondline/v1\nkind: Runbook\nmetadata: {name: t, title: T}\nspec:\n"+
+			"  probes:\n    x: {probe: one}\n  steps:\n    - id: act\n      effect: write\n      repeat: never\n      verify: {that: x.v == 1}\n      "+step+"\n"), runbooks.ParseOptions{Decoders: []runbooks.Decoder{run.Action{}}, Probes: oneProbe{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := engine.Deps{Actions: []engine.Action{run.Action{}}, Probes: oneProbe{}, Specs: oneProbe{}, Journal: forgetful{}, Now: time.Now, Gate: Limits{Mode: Act}.Gate()}
+		runner := remote.Open(local.New(), remote.Options{Gate: remote.ReadOnly(), Redactor: redact.New()})
+		p, err := engine.Plan(t.Context(), runner, engine.Binding{Runbook: rb, Target: entity.Entity{ID: "here"}}, d)
+		if err != nil || !strings.HasPrefix(p.Refused, want) || (want == "") != (p.Refused == "") {
+			t.Errorf("%s: refused %q, %v", step, p.Refused, err)
+		}
+	}
+}
 
 // TestActionsWorkWithinTheDefaultLimits: what the actions that work by scripts
 // ask of a host passes the gate of an agent that may act, outside its clean-up

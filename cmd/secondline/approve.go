@@ -57,6 +57,9 @@ has changed since, it is void. --plan names the plan that was seen before; witho
 		if err != nil {
 			return err
 		}
+		if wait && run.Missing > 0 {
+			return r.waitsForOthers(run)
+		}
 		if wait {
 			return r.follow(ctx, run.Incident, run.ID)
 		}

@@ -35,7 +35,7 @@ func catalogueStatus(env *environment, f *catalogueFlags) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		probes, err := d.probes(cmd.Context())
+		probes, err := d.probes()
 		if err != nil {
 			return err
 		}
@@ -145,7 +145,7 @@ func showMoved(w io.Writer, p paint, m moved, full bool) {
 	}
 	showPin(w, p, *m.Pin)
 	if m.Before != "" && m.Before != m.Pin.Commit {
-		say(w, "  before    %s; back to it: secondline catalogue rollback", m.Before)
+		say(w, "  before    %s; back to it: secondline catalogue use %.12s", m.Before, m.Before)
 	}
 	say(w, "%s", m.Controller)
 }

@@ -115,11 +115,26 @@ func startRun(ctx context.Context, r *running, o runOptions) error {
 		}
 		fallthrough
 	case status == runbooks.RunWaiting:
-		if _, err := r.client.Approve(ctx, started.Run, view.Plan.Digest, o.why); err != nil {
+		run, err := r.client.Approve(ctx, started.Run, view.Plan.Digest, o.why)
+		if err != nil {
 			return err
+		}
+		if run.Missing > 0 {
+			return r.waitsForOthers(run)
 		}
 	}
 	return r.follow(ctx, started.Incident, started.Run)
+}
+
+// waitsForOthers says who still has to act: the run goes on without this command.
+func (r *running) waitsForOthers(run api.Run) error {
+	if err := r.out.write(r.env.stdout, run, func(w io.Writer) {
+		say(w, "approved; %d more must say yes, each with:", run.Missing)
+		say(w, "  %s", approveHint(run))
+	}); err != nil {
+		return err
+	}
+	return exitCode(fault.ExitRefused)
 }
 
 // over reports whether a run will not move any more.

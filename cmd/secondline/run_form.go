@@ -56,7 +56,7 @@ func askable(in api.FormInput) bool {
 func (r *running) askInput(ctx context.Context, in api.FormInput, wrong, again bool) (string, error) {
 	w := r.env.stdout
 	if !again {
-		say(w, "%s: %s", r.paint.as(bold, oneLine(in.Name)), orDash(in.Description))
+		fmt.Fprintf(w, "%s: %s\n", r.paint.as(bold, oneLine(in.Name)), oneLine(orDash(in.Description)))
 		say(w, "  %s", in.Accepts())
 	}
 	if wrong || again {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -32,12 +33,16 @@ func atTerminal(t *testing.T, typed string, given map[string]string, inputs ...r
 	seen := make(chan string)
 	go func() { seen <- readUntil(person, "\x00") }()
 	env := &environment{stdin: program, stdout: program, stderr: io.Discard, getenv: func(string) string { return "" }}
-	r := &running{env: env, client: client, out: &format{word: "table"}}
+	r := &running{env: env, client: client, out: &format{word: "table"}, paint: paint{on: true}}
 	err = r.fillIn(t.Context(), "give", "db1", given)
 	if _, err := program.WriteString("\x00"); err != nil {
 		t.Fatal(err)
 	}
-	return strings.ReplaceAll(<-seen, "\r", ""), err
+	shown = strings.ReplaceAll(<-seen, "\r", "")
+	if strings.Contains(shown, "\uFFFD") || strings.Contains(shown, "= ") && !strings.Contains(shown, "\x1b[") {
+		t.Errorf("the colours are broken or missing: %q", shown)
+	}
+	return regexp.MustCompile("\x1b\\[[0-9;]*m").ReplaceAllString(shown, ""), err
 }
 
 func readUntil(f *os.File, end string) string {

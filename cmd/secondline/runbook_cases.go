@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/secondline-ops/secondline/agent/guard"
 	"github.com/secondline-ops/secondline/diagnostics"
 	"github.com/secondline-ops/secondline/diagnostics/linux"
 	"github.com/secondline-ops/secondline/internal/fault"
@@ -97,7 +98,7 @@ func (b *testBench) load(more []diagnostics.Probe, dirs []string) error {
 	if err != nil {
 		return err
 	}
-	b.tools = cases.Tools{Actions: actions.All(), Specs: diagnostics.SpecsOf(set), Probes: func(now func() time.Time) (engine.ProbeReader, error) {
+	b.tools = cases.Tools{Gate: guard.Limits{Mode: guard.Act}.Gate(), Actions: actions.All(), Specs: diagnostics.SpecsOf(set), Probes: func(now func() time.Time) (engine.ProbeReader, error) {
 		set, err := probes(now)
 		return diagnostics.Reader{Probes: set, Now: now}, err
 	}}

@@ -96,6 +96,10 @@ func explainRules(env *environment, out *format, args []string) error {
 	for _, id := range ids {
 		text, ok := runbooks.Explain(id)
 		if !ok {
+			isAction := func(a runbooks.ActionForm) bool { return a.Name == id }
+			if slices.ContainsFunc(runbooks.Actions(actions.Decoders()), isAction) {
+				return fault.New(fault.NotFound, "there is no rule %q", id).WithHint("secondline runbook explain --actions %s", id)
+			}
 			return notExplained("rule", id, runbooks.Rules())
 		}
 		rules = append(rules, rule{strings.ToUpper(id), text})

@@ -67,14 +67,15 @@ its object, and it asks for the cause's symptom before it acts and afterwards.`,
 	return cmd
 }
 
-// writeNew writes a file that is not there yet.
+// writeNew writes a file that is not there yet, in a folder that it makes.
 func writeNew(file, text string) (err error) {
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil { //nolint:gosec // people share runbooks, and others may read them
+		return fmt.Errorf("make the folder: %w", err)
+	}
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) //nolint:gosec // people share runbooks, and others may read them
 	switch {
 	case errors.Is(err, fs.ErrExist):
 		return fault.New(fault.Conflict, "%s is there already", file).WithHint("give another name, or remove it first")
-	case errors.Is(err, fs.ErrNotExist):
-		return fault.New(fault.NotFound, "there is no folder %s", filepath.Dir(file))
 	case err != nil:
 		return fmt.Errorf("write the runbook: %w", err)
 	}

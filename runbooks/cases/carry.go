@@ -20,6 +20,8 @@ type Tools struct {
 	Probes func(now func() time.Time) (engine.ProbeReader, error)
 	// Secrets are those of the real host; a recorded one has stand-ins. nil is none.
 	Secrets engine.Secrets
+	// Gate refuses what an agent would refuse; see engine.Deps.
+	Gate remote.Gate
 }
 
 // Server is a host with its own time: a recording.Recorder or a recording.Replay.
@@ -48,7 +50,7 @@ func Bind(given *Given, rb *runbooks.Runbook, server Server, tools Tools) (*Boun
 	b.deps = engine.Deps{
 		Actions: tools.Actions, Probes: probes, Specs: tools.Specs, Journal: &memory{}, Now: server.Now, Sleep: server.Sleep,
 		OnEvent: b.steps.see, CleanupRoots: given.CleanupRoots, ManagedFiles: given.ManagedFiles,
-		Secrets: tools.Secrets,
+		Secrets: tools.Secrets, Gate: tools.Gate,
 	}
 	return b, nil
 }

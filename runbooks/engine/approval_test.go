@@ -32,7 +32,7 @@ func TestARunBeginsOnlyWhenEnoughPeopleSaidYes(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, spec)
 			p := w.plan()
-			if p.Approvals != 2 || p.ApproveRole != "engineer" || p.ApproveWithin != 5*time.Minute || !strings.Contains(p.Steps[0].Diff, "2 different people of role engineer: look at "+w.dir) {
+			if p.Approvals != 2 || p.ApproveRole != "engineer" || p.ApproveWithin != 5*time.Minute || !strings.Contains(p.Steps[0].Diff, "2 different people of role engineer, within 30m0s: look at "+w.dir) {
 				t.Fatalf("plan asks for %d of role %q within %s: %q", p.Approvals, p.ApproveRole, p.ApproveWithin, p.Steps[0].Diff)
 			}
 			res, err := engine.Run(t.Context(), w.machine, w.binding(), engine.Approved{Digest: p.Digest, Plan: &p, By: c.by}, w.deps)

@@ -37,6 +37,9 @@ type Deps struct {
 	CleanupRoots []string // the only places where files may be deleted
 	ManagedFiles []string // patterns of files that something else than runbooks keeps as they are
 	Secrets      Secrets  // nil: there are none, and a plan that needs one is refused
+	// Gate is what each command is asked of when its plan is made, so that nobody approves what would be refused; the Runner's own is
+	// asked again when it runs. nil refuses nothing.
+	Gate remote.Gate
 	// CommandOutlives is how long after its step's time-out a command may be at work whose agent was killed over it. 0 means as long
 	// as its target lets it (remote.EndsWithin); below 0, that none does (a crash that is only played).
 	CommandOutlives time.Duration

@@ -206,6 +206,7 @@ func (p *prepared) change(ctx context.Context, step runbooks.Step, s *scope, d D
 		return Change{}, fault.New(fault.TooLarge, "action %s would change %d parts at once, more than %d", step.Action, len(change.Parts), runbooks.MaxParts)
 	}
 	planned.Argv, planned.Diff, planned.Noop, planned.Parts = change.Argv, change.Diff, change.Noop, change.Parts
+	p.gate(ctx, "step "+step.ID, change.Argv, d.Gate)
 	if planned.Touches, err = s.touches(ctx, step, change); err != nil {
 		return Change{}, err
 	}
@@ -216,6 +217,7 @@ func (p *prepared) change(ctx context.Context, step runbooks.Step, s *scope, d D
 		if err != nil {
 			return Change{}, fmt.Errorf("undo: %w", err)
 		}
+		p.gate(ctx, "the undo of step "+step.ID, argv, d.Gate)
 		planned.Undo = fmt.Sprintf("run %q", argv)
 	case step.Undo.Own && own && undoer.CanUndo(change) == "":
 		planned.Undo = change.Undo
@@ -223,6 +225,16 @@ func (p *prepared) change(ctx context.Context, step runbooks.Step, s *scope, d D
 		planned.Undo = "none: " + undoer.CanUndo(change)
 	}
 	return change, nil
+}
+
+// gate refuses the plan over a command that would be refused when it is to run.
+func (p *prepared) gate(ctx context.Context, what string, argv []string, gate remote.Gate) {
+	if gate == nil || len(argv) == 0 {
+		return
+	}
+	if err := gate.Allow(ctx, p.plan.Target, remote.Command{Argv: argv, Effect: remote.Write}); err != nil {
+		p.refuse("%s would be refused: %v", what, err)
+	}
 }
 
 // touches is what the action says that it may change, and what the runbook says

@@ -81,6 +81,9 @@ func planApproval(ctx context.Context, env *Env) (Change, error) {
 		role = " of role " + a.Role
 	}
 	text := "before the run begins, yes of " + who + role
+	if a.Within > 0 {
+		text += ", within " + a.Within.String()
+	}
 	said, err := env.scope.render(ctx, a.Say)
 	if said != "" {
 		text += ": " + said
