@@ -147,7 +147,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer stop(errStopping)
 	defer context.AfterFunc(ctx, func() { stop(errStopping) })()
 	a.forgetOldJobs(ctx)
-	a.recover(ctx)
+	a.recover(ctx, jobs)
 	a.wait.Go(func() { a.keepForgetting(ctx) })
 	// Reconnection: nearly at once the first time, then with full jitter up to
 	// the bound, so that ten thousand agents do not come back in the same second.

@@ -33,6 +33,7 @@ type running struct {
 	stop  context.CancelCauseFunc
 	lapse *time.Timer // of a run; nil for what only reads
 	again *job.Job    // sent again while this was on its way
+	alone bool        // taken up without a lease, only to take back what may have cut off the host
 
 	progress *progress // nil until there is some
 }
@@ -231,13 +232,17 @@ func (a *Agent) record(ctx context.Context, j job.Job, kind journal.Kind, data a
 
 // recover takes the reports of runs that ended before a crash or a stop, to be
 // delivered. A run that had not ended waits: its lease is not known to hold,
-// and without it no step may start. The controller sends it again.
-func (a *Agent) recover(ctx context.Context) {
+// and without it no step may start. The controller sends it again. But one whose
+// open step may have cut off this very host is taken up at once, as far as to
+// take that back: the controller may have no way to send anything.
+func (a *Agent) recover(ctx, jobs context.Context) {
 	for _, id := range a.Journal.OpenJobs() {
 		known, err := a.recall(job.Job{ID: id, Fence: a.Journal.HighestFence(id)})
 		switch {
 		case err != nil:
 			a.Logger.ErrorContext(ctx, "job in the journal could not be read; a person has to look", slog.String("job", id), slog.Any("reason", err))
+		case known.report == nil && a.takeUpAlone(jobs, id):
+			a.Logger.WarnContext(ctx, "run was interrupted in a step that may cut off this host; it is taken back unless the controller is heard from", slog.String("job", id))
 		case known.report == nil:
 			a.Logger.InfoContext(ctx, "run was interrupted; it goes on when the controller sends it again", slog.String("job", id))
 		default:
@@ -245,6 +250,57 @@ func (a *Agent) recover(ctx context.Context) {
 			a.pending[id] = *known.report
 			a.mu.Unlock()
 		}
+	}
+}
+
+// takeUpAlone takes up an interrupted run without a lease when its open step may
+// have cut off the host, and reports whether it did.
+func (a *Agent) takeUpAlone(jobs context.Context, id string) bool {
+	j, err := a.leased(id)
+	if err != nil || j.Run == nil || !j.Target.Local() {
+		return false
+	}
+	records, err := jobJournal{a.Journal, id}.Records()
+	if err != nil || !engine.MayBeCutOff(j.Run.Plan, records) {
+		return false
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.begin(jobs, j)
+	a.running[id].alone = true
+	return true
+}
+
+// leased returns the job as it was last leased, from the journal.
+func (a *Agent) leased(id string) (j job.Job, err error) {
+	entries, err := a.Journal.Job(id)
+	if err != nil {
+		return j, err
+	}
+	for _, e := range entries {
+		if e.Kind == journal.Lease {
+			j = job.Job{}
+			if err := json.Unmarshal(e.Data, &j); err != nil {
+				return j, fault.Wrap(fault.Internal, err, "read job %s in the journal", id)
+			}
+		}
+	}
+	j.Fence = a.Journal.HighestFence(id)
+	return j, nil
+}
+
+// mayBegin lets a run that was taken up alone begin no step: it is suspended
+// where the next one would begin, and goes on when the controller sends it.
+func (a *Agent) mayBegin(id string) func() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	r := a.running[id]
+	if r == nil || !r.alone {
+		return nil
+	}
+	return func() error {
+		r.stop(errLapsed)
+		return errLapsed
 	}
 }
 

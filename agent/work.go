@@ -147,7 +147,7 @@ func (a *Agent) do(ctx context.Context, j job.Job, rb *runbooks.Runbook, r way, 
 		return err
 	case j.Kind == job.Run && j.Run != nil:
 		deps := a.deps(j, jobJournal{a.Journal, j.ID}, r.secrets)
-		deps.MaxHold = j.Run.MaxHold
+		deps.MaxHold, deps.MayBegin = j.Run.MaxHold, a.mayBegin(j.ID)
 		result, err := engine.Resume(ctx, r, binding(rb, j, j.Run.PlanSpec), engine.Approved{Digest: j.Run.PlanDigest, Plan: j.Run.Plan, By: j.Run.People()}, deps)
 		if result.Status != "" {
 			report.Run = &result

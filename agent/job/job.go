@@ -58,8 +58,8 @@ func (t Target) Local() bool { return t.Entity.Via != "ssh" }
 
 // DiagnoseSpec asks for the facts that the given causes need.
 type DiagnoseSpec struct {
-	Causes  []Document        `json:"causes"` // cause files, so that one added at the controller needs no new agent
-	Hints   map[string]string `json:"hints"`  // from the signals: mount, unit, url, alertname ... hostile text
+	Causes  []Document        `json:"causes"`           // cause files, so that one added at the controller needs no new agent
+	Hints   map[string]string `json:"hints"`            // from the signals: mount, unit, url, alertname ... hostile text
 	Alerts  []string          `json:"alerts,omitempty"` // names of all that fire; hostile text
 	OnsetAt time.Time         `json:"onset_at"`
 	Budget  time.Duration     `json:"budget_ns"`

@@ -389,7 +389,7 @@ func (h *house) runJob(id, text string) job.Job {
 		h.t.Fatalf("no plan: %+v", plan.Error)
 	}
 	return job.Job{ID: id, Kind: job.Run, Target: target(), Run: &job.RunSpec{
-		PlanSpec: job.PlanSpec{Runbook: h.document("rb.yaml", text)}, PlanDigest: plan.Plan.Digest, ApprovedBy: []string{"ada"},
+		PlanSpec: job.PlanSpec{Runbook: h.document("rb.yaml", text)}, PlanDigest: plan.Plan.Digest, Plan: plan.Plan, ApprovedBy: []string{"ada"},
 	}}
 }
 

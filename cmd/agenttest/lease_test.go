@@ -2,6 +2,7 @@ package agenttest
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -30,6 +31,16 @@ func (h *house) starts(id string) map[string]time.Time {
 		}
 	}
 	return out
+}
+
+// verified reports whether the journal says so of a step.
+func (h *house) verified(id, step string) bool {
+	h.t.Helper()
+	entries, err := h.journal.Job(id)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return slices.ContainsFunc(entries, func(e journal.Entry) bool { return e.Kind == journal.Verified && e.Step == step })
 }
 
 func TestAControllerThatRestartsDoesNotDisturbARun(t *testing.T) {
@@ -125,6 +136,58 @@ func TestAStepThatCutsTheWayToTheControllerIsTakenBack(t *testing.T) {
 		h.k.wire.heal()
 		h.expect(h.k.await("r"), runbooks.RunUndone, 2, 1)
 	})
+}
+
+// TestAnAgentThatDiesInAStepThatCutsItOffTakesItBack: nobody can send it the run
+// again. It is killed at each record, and comes back into the partition.
+func TestAnAgentThatDiesInAStepThatCutsItOffTakesItBack(t *testing.T) {
+	t.Parallel()
+	cutting := strings.ReplaceAll(strings.Replace(runbook("5m"), "limits: {deadline: 2h}", "limits: {deadline: 2h}\n  deadman: 3m", 1),
+		"repeat: {ask: one.n >= 1}", "repeat: {ask: one.n >= 1}\n      may_cut_access: true")
+	undone, kept := 0, 0
+	for n, killed := 1, true; killed; n++ {
+		synctest.Test(t, func(t *testing.T) {
+			h := newHouse(t, newDesk(t))
+			h.start()
+			j := h.runJob("r", cutting)
+			h.stop()
+			h.k.order("web1", j)
+			if killed = h.live(n, true); !killed {
+				h.start()
+				h.stop()
+				return
+			}
+			h.k.wire.goDark()
+			acted, two := h.lines("one"), h.lines("two")
+			h.disk = quick{}
+			h.start()
+			defer h.stop()
+			time.Sleep(9 * time.Minute)
+			if h.lines("one") != acted || h.lines("two") != two {
+				t.Errorf("killed at record %d: a step began in the partition", n)
+			}
+			taken := h.lines("one-undone")
+			if acted == 1 && taken != 1 && !h.verified("r", "first") {
+				t.Errorf("killed at record %d: the step that may have cut off the host stands, taken back %d times", n, taken)
+			}
+			h.k.wire.heal()
+			want := runbooks.RunVerified
+			if taken > 0 {
+				want = runbooks.RunUndone
+			}
+			if r := h.k.await("r"); r.Run == nil || r.Run.Status != want {
+				t.Errorf("killed at record %d: %+v", n, r)
+			}
+			if taken > 0 {
+				undone++
+			} else {
+				kept++
+			}
+		})
+	}
+	if undone < 2 || kept < 2 {
+		t.Errorf("taken back after %d kills, kept after %d", undone, kept)
+	}
 }
 
 // TestTheLeaseLapsesWhileTheConnectionStillLooksAlive partitions for longer than

@@ -2,14 +2,38 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/secondline-ops/secondline/internal/expr"
+	"github.com/secondline-ops/secondline/runbooks"
 )
 
 var errCutOff = errors.New("the step has cut off its own host")
+
+// MayBeCutOff reports whether the records leave a step of the plan open that may
+// have cut off its own host: begun, and neither verified nor taken back.
+func MayBeCutOff(plan *runbooks.Plan, records []Record) bool {
+	open := map[string]bool{}
+	for _, r := range records {
+		var v verdictRecord
+		switch r.Kind {
+		case RecordIntent:
+			open[r.Step] = true
+		case RecordVerified:
+			if err := json.Unmarshal(r.Data, &v); err == nil && v.Verified {
+				delete(open, r.Step)
+			}
+		case RecordUndoOutcome:
+			delete(open, r.Step)
+		case RecordPlan, RecordOutcome, RecordUndoIntent, RecordDecided, RecordLeaving, RecordLeft:
+		}
+	}
+	return plan != nil && slices.ContainsFunc(plan.Steps, func(s runbooks.PlannedStep) bool { return s.Deadman > 0 && open[s.ID] })
+}
 
 // unlessCutOff measures a step that may have cut off its own host. Its time
 // begins with the step. While it runs, the agent has to hear from the controller

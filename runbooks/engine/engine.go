@@ -33,7 +33,10 @@ type Deps struct {
 	MaxHold time.Duration                                   // shortens every hold; 0 does not
 	// Heard is when the controller was last surely heard from, by an agent that runs on the target itself. nil for every other, which
 	// could not take a step back that has cut it off.
-	Heard        func() time.Time
+	Heard func() time.Time
+	// MayBegin is asked before each attempt of a step: an error begins nothing more. nil begins all. It is for a run that is taken up
+	// only to take back what may have cut off its host.
+	MayBegin     func() error
 	CleanupRoots []string // the only places where files may be deleted
 	ManagedFiles []string // patterns of files that something else than runbooks keeps as they are
 	Secrets      Secrets  // nil: there are none, and a plan that needs one is refused

@@ -144,6 +144,11 @@ func (s *stepRun) skipped(ctx context.Context, why string) (ending, error) {
 // any case has no deadline but its own time-outs.
 func (s *stepRun) mayStart(ctx context.Context) ending {
 	deadline := s.run.plan.StartedAt.Add(s.run.b.Runbook.Deadline)
+	if may := s.run.d.MayBegin; may != nil {
+		if err := may(); err != nil {
+			return s.run.fail(stopped, fmt.Sprintf("stopped before step %s: %v", s.step.ID, err))
+		}
+	}
 	switch {
 	case ctx.Err() != nil:
 		return s.run.fail(stopped, fmt.Sprintf("stopped before step %s: %v", s.step.ID, context.Cause(ctx)))
