@@ -36,7 +36,7 @@ func MayBeCutOff(plan *runbooks.Plan, records []Record) bool {
 }
 
 // unlessCutOff measures a step that may have cut off its own host. Its time
-// begins with the step. While it runs, the agent has to hear from the controller
+// begins with the attempt. While it runs, the agent has to hear from the controller
 // once after the act: else the step is refuted, however well it looks from
 // inside, and taken back. Losing the lease, which is what being cut off looks
 // like, does not suspend this: nobody else could take the step back.
@@ -67,5 +67,5 @@ func (s *stepRun) heard() bool {
 }
 
 func (s *stepRun) cutOff() bool {
-	return !s.heard() && s.run.d.Now().After(s.result.StartedAt.Add(s.step.Deadman))
+	return !s.heard() && s.run.d.Now().After(s.past.intent.StartedAt.Add(s.step.Deadman))
 }

@@ -205,7 +205,7 @@ func (s *stepRun) act(ctx context.Context, attempt int) (ending, error) {
 	if err := s.run.append(ctx, s.step.ID, attempt, RecordIntent, intent); err != nil {
 		return "", err
 	}
-	s.past.attempt, s.result.Attempts = attempt, attempt
+	s.past.attempt, s.past.intent, s.result.Attempts = attempt, &intent, attempt
 	if attempt == 1 {
 		s.result.StartedAt, s.order = started, int(s.run.begun.Add(1))
 	}
@@ -290,7 +290,7 @@ func (s *stepRun) lookUntilSettled(ctx context.Context) Reading {
 	if outlives == 0 {
 		outlives = remote.EndsWithin(s.step.Timeout)
 	}
-	settled := s.result.StartedAt.Add(s.step.Timeout + outlives)
+	settled := s.past.intent.StartedAt.Add(s.step.Timeout + outlives)
 	for {
 		got := s.didItHappen(ctx)
 		wait := settled.Sub(s.run.d.Now())
@@ -323,10 +323,10 @@ func (s *stepRun) didItHappen(ctx context.Context) Reading {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTimeout)
 	defer cancel()
 	if ask := s.step.Repeat.Ask; ask != "" {
-		return s.scope.askOfStep(ctx, ask, s.result.StartedAt)
+		return s.scope.askOfStep(ctx, ask, s.past.intent.StartedAt)
 	}
 	if w, ok := s.action.(Witness); ok {
-		return w.DidItHappen(ctx, s.env(readOnly{s.run.runner}), s.change, s.result.StartedAt)
+		return w.DidItHappen(ctx, s.env(readOnly{s.run.runner}), s.change, s.past.intent.StartedAt)
 	}
 	return Unknown("the runbook has no question that tells")
 }
