@@ -275,7 +275,7 @@ func (p People) Approve(ctx context.Context, runID, planDigest, actor, why strin
 			return fault.New(fault.Conflict, "the plan has changed since it was shown").WithHint("look at it again: secondline run show %s", run.ID)
 		}
 		before := run.ApprovedBy()
-		if slices.Contains(before, actor) {
+		if slices.ContainsFunc(before, func(name string) bool { return runbooks.SamePerson(name, actor) }) {
 			return fault.New(fault.Conflict, "%s has approved this plan already; it asks for %d different people, and has %d", actor, run.Plan.Approvals, len(before))
 		}
 		run.Decisions = append(run.Decisions, incident.Approval{By: actor, Approved: true, PlanDigest: planDigest, Why: why, At: t.at})

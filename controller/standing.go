@@ -27,13 +27,15 @@ func (s service) LevelOf(runbook string) api.RunbookLevel {
 // strongest returns the strongest effect of the runbook's steps.
 func strongest(rb *runbooks.Runbook) runbooks.Effect {
 	effect := runbooks.Read
-	for _, step := range rb.Steps {
-		switch step.Effect {
-		case runbooks.Irreversible:
-			return runbooks.Irreversible
-		case runbooks.Write:
-			effect = runbooks.Write
-		case runbooks.Read:
+	for _, one := range append(rb.Called(), rb) {
+		for _, step := range one.Steps {
+			switch step.Effect {
+			case runbooks.Irreversible:
+				return runbooks.Irreversible
+			case runbooks.Write:
+				effect = runbooks.Write
+			case runbooks.Read:
+			}
 		}
 	}
 	return effect

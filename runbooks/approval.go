@@ -2,6 +2,7 @@ package runbooks
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/secondline-ops/secondline/internal/yamlx"
@@ -20,6 +21,12 @@ type Approval struct {
 	Within time.Duration // after that a person is called; 0 leaves it to the policy
 	Role   string        // the least role that each of them has; "" leaves it to the plan's effect
 	Say    string        // what they are to look at; with ${...}
+}
+
+// SamePerson reports whether two names are of one person: nobody becomes two by
+// another spelling. Whoever holds two tokens of different names does.
+func SamePerson(a, b string) bool {
+	return strings.EqualFold(strings.TrimSpace(a), strings.TrimSpace(b))
 }
 
 // ApprovingRoles are the roles that an approve step may ask for, the least first.

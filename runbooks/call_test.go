@@ -50,6 +50,13 @@ func TestACallerMayDoNoMoreThanWhatItCalls(t *testing.T) {
 	if _, err := Parse("a.yaml", []byte(text("other", "  autonomy: auto\n")), o); err == nil || yamlx.Errors(err)[0].Rule != RulePerson {
 		t.Errorf("the caller goes further by itself: %v", err)
 	}
+	careful := testOptions()
+	inner := *called
+	inner.Autonomy = Observe
+	careful.Called = func(string) (*Runbook, bool) { return &inner, true }
+	if rb, err := Parse("a.yaml", []byte(text("other", "")), careful); err != nil || rb.Autonomy != Observe {
+		t.Errorf("a caller that says nothing goes as far as %v, %v", rb, err)
+	}
 	rb, err := Parse("a.yaml", []byte(text("other", "  autonomy: approve\n")), o)
 	if err != nil {
 		t.Fatal(err)

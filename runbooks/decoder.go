@@ -43,14 +43,15 @@ type SecretTaker interface {
 
 // Decoded is what an action says about one step that uses it.
 type Decoded struct {
-	With             any    // the action's own form; becomes Step.With
-	Deed             string // what of all that the action can do this use does, in a word: "restarted" of unit; "" when it can do one thing
-	Effect           Effect // of this use, which the step may raise and not lower; "" is Write
-	MayOnlyRead      bool   // the one exception: this use surely changes nothing, so that the step may say effect: read
-	OwnVerify        bool   // the action checks its own result, so that the step needs no verify.that
-	OwnUndo          bool   // the action can take its own change back
-	DestroysEvidence bool   // restart, kill, truncate, delete: the step must say what it preserves
-	Repeat           Repeat // what to do when the outcome is unknown, unless the step says otherwise
+	With             any      // the action's own form; becomes Step.With
+	Commands         []string // in place of Deed, of an action that starts programs: what they amount to; see CommandDeeds
+	Deed             string   // what of all that the action can do this use does, in a word: "restarted" of unit; "" when it can do one thing
+	Effect           Effect   // of this use, which the step may raise and not lower; "" is Write
+	MayOnlyRead      bool     // the one exception: this use surely changes nothing, so that the step may say effect: read
+	OwnVerify        bool     // the action checks its own result, so that the step needs no verify.that
+	OwnUndo          bool     // the action can take its own change back
+	DestroysEvidence bool     // restart, kill, truncate, delete: the step must say what it preserves
+	Repeat           Repeat   // what to do when the outcome is unknown, unless the step says otherwise
 }
 
 // StepContext is what a decoder knows about the runbook around its step.

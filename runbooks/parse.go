@@ -329,7 +329,12 @@ func (p *parser) requirements(list []*yamlx.Node, n *yamlx.Node) {
 }
 
 func (p *parser) autonomy(n *yamlx.Node) {
-	if n == nil {
+	if n == nil { // then no further than what it calls
+		for _, called := range p.rb.Called() {
+			if p.rb.Autonomy.above(called.Autonomy) {
+				p.rb.Autonomy = called.Autonomy
+			}
+		}
 		return
 	}
 	levels := []string{string(Observe), string(Suggest), string(Approve), string(Auto)}

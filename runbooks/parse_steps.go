@@ -1,7 +1,6 @@
 package runbooks
 
 import (
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -91,8 +90,12 @@ func (p *parser) mayCutAccess(s *Step, n *yamlx.Node) {
 	case p.phase != PhaseMain:
 		p.fail(n, RuleForm, "what follows a run is not taken back, and so may not cut its own access")
 	}
-	if may {
-		s.Deadman = p.rb.Deadman
+	if !may {
+		return
+	}
+	s.Deadman = p.rb.Deadman
+	if s.Timeout > s.Deadman && s.Deadman > 0 { // nothing is taken back while its command is at work
+		p.fail(n, RuleBounded, "step %q may take %s, longer than the deadman of %s, and is not taken back before it ends; give it a timeout", s.ID, s.Timeout, s.Deadman)
 	}
 }
 
@@ -169,7 +172,13 @@ func (p *parser) action(s *Step, n *yamlx.Node, names []string) (Decoded, bool) 
 		return Decoded{}, false
 	}
 	s.With, s.Secrets = d.With, c.secrets
-	return d, p.deed(part, strings.TrimSuffix(s.Action+"."+d.Deed, ".")) && safe
+	if len(d.Commands) == 0 {
+		d.Commands = []string{strings.TrimSuffix(s.Action+"."+d.Deed, ".")}
+	}
+	for _, deed := range d.Commands {
+		safe = p.deed(part, deed) && safe
+	}
+	return d, safe
 }
 
 // deed notes what a step does, or its undo.
@@ -395,8 +404,13 @@ func (p *parser) undo(s *Step, step, n *yamlx.Node, d Decoded) {
 		return
 	}
 	p.noShell(raw.Run, true)
-	if program, ok := raw.Run.Items()[0].Scalar(); ok {
-		p.deed(raw.Run, actionRun+"."+path.Base(program))
+	var texts []string
+	for _, item := range raw.Run.Items() {
+		text, _ := item.Scalar()
+		texts = append(texts, text)
+	}
+	for _, deed := range CommandDeeds(texts) {
+		p.deed(raw.Run, deed)
 	}
 	for _, item := range raw.Run.Items() {
 		if text, ok := p.template(item); ok {

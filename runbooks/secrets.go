@@ -45,7 +45,7 @@ func mentionsSecret(text string) bool {
 func soundsSecret(key string) bool {
 	word := strings.NewReplacer("-", "", "_", "", ".", "").Replace(strings.ToLower(key))
 	return slices.ContainsFunc([]string{
-		"password", "passwd", "passphrase", "pwd", "secret", "token", "authorization", "cookie", "credential", "credentials",
+		"password", "passwd", "pass", "passphrase", "pwd", "secret", "token", "authorization", "cookie", "credential", "credentials",
 		"apikey", "privatekey", "secretkey", "accesskey",
 	}, func(end string) bool { return strings.HasSuffix(word, end) })
 }
@@ -89,13 +89,26 @@ func (p *parser) secret(n *yamlx.Node, keys []string, taken bool) bool {
 		return true
 	case mentionsSecret(text):
 		p.add(n.Errorf("no secret is handed over here").WithRule(RuleSecrets).WithHint("%s", secretHint))
-	case taken && soundsSecret(keys[len(keys)-1]) && !strings.Contains(text, "${") && !slices.Contains([]string{"", "true", "false"}, text):
+	case taken && soundsSecret(keys[len(keys)-1]) && p.isConstant(text) && !slices.Contains([]string{"", "true", "false"}, text):
 		p.add(n.Errorf("the value of %s is written out, for everybody who may read the runbook", keys[len(keys)-1]).WithRule(RuleSecrets).
 			WithHint("give it to the agent as a secret, and write secret/NAME"))
 	default:
 		return true
 	}
 	return false
+}
+
+// isConstant reports whether everybody who reads the text knows its value.
+func (p *parser) isConstant(text string) bool {
+	if !strings.Contains(text, "${") {
+		return true
+	}
+	env, err := p.env(ScopeTemplate)
+	if err != nil {
+		return false // what is wrong is told elsewhere
+	}
+	t, err := env.CompileTemplate(text)
+	return err == nil && len(t.Vars()) == 0
 }
 
 // noSecrets checks what hands nothing to a program of its own: inputs, arguments

@@ -75,13 +75,16 @@ func TestSecretsAreNotWrittenOut(t *testing.T) {
 	t.Parallel()
 	for key, refused := range map[string]bool{
 		"PASSWORD": true, "DB_PASSWORD": true, "PGPASSWORD": true, "Authorization": true, "X-Api-Key": true, "API_TOKEN": true, "AWS_SECRET_ACCESS_KEY": true,
-		"client_secret": true, "Cookie": true, "PASSWORD_FILE": false, "MAX_TOKENS": false, "KEY": false, "SECRETARY": false, "WORD": false,
+		"client_secret": true, "Cookie": true, "DB_PASS": true, "COMPASS_DIR": false, "PASSWORD_FILE": false, "MAX_TOKENS": false, "KEY": false, "SECRETARY": false, "WORD": false,
 	} {
 		_, err := parseStep(fmt.Sprintf("script: {interpreter: sh, body: x, env: {%s: hunter2}}", key))
 		if refused {
 			wantRule(t, err, key)
 		} else if err != nil {
 			t.Errorf("%s: %v", key, err)
+		}
+		if _, err := parseStep(fmt.Sprintf("script: {interpreter: sh, body: x, env: {%s: \"${''}hunter2\"}}", key)); refused {
+			wantRule(t, err, key+" as a template of nothing")
 		}
 		for _, value := range []string{"secret/db", `"${inputs.word}"`, `""`, `"true"`} {
 			if _, err := parseStep(fmt.Sprintf("script: {interpreter: sh, body: x, env: {%s: %s}}", key, value)); err != nil {

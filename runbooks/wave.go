@@ -66,12 +66,20 @@ func (p *parser) targets(n *yamlx.Node) {
 		p.fail(at(n, "max"), RuleTargets, "targets.max is %d; it must be 1 to %d: an empty set of targets refuses", p.rb.MaxTargets, MaxTargets)
 	}
 	p.tooMany(at(n, "waves"), "waves", len(raw.Waves), MaxWaves)
+	if waves, given := n.Get("waves"); given && len(raw.Waves) == 0 {
+		p.fail(waves, RuleTargets, "there is no wave; leave waves out, or say how many targets come first")
+	}
+	taken := 0
 	for _, item := range raw.Waves {
 		text, _ := item.Scalar()
 		w, err := parseWave(text)
-		if err != nil {
+		switch {
+		case err != nil:
 			p.fail(item, RuleTargets, "%v", err)
+		case taken >= p.rb.MaxTargets:
+			p.fail(item, RuleTargets, "the waves before it take all targets; a small one comes first, and rest last")
 		}
+		taken += w.size(p.rb.MaxTargets)
 		p.rb.Waves = append(p.rb.Waves, w)
 	}
 	if len(raw.Waves) > 0 && p.rb.MaxTargets == 1 {

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/secondline-ops/secondline/internal/yamlx"
 )
 
 func TestWavesHoldAllTargets(t *testing.T) {
@@ -24,6 +26,19 @@ func TestWavesHoldAllTargets(t *testing.T) {
 		rb := &Runbook{Waves: c.waves}
 		if got := rb.SplitWaves(c.targets); !slices.Equal(got, c.want) {
 			t.Errorf("%+v of %d: %v, want %v", c.waves, c.targets, got, c.want)
+		}
+	}
+}
+
+func TestWavesThatComeTooLateAreRefused(t *testing.T) {
+	t.Parallel()
+	for waves, good := range map[string]bool{
+		"[1, 10%, rest]": true, "[1]": true, "[rest]": true, "[50%, rest]": true,
+		"[rest, 1]": false, "[1, rest, rest]": false, "[100%, 5]": false, "[]": false, "[10, 1]": false,
+	} {
+		text := strings.Replace(string(minimal("a", "b").Data), "  steps:", "  targets: {max: 10, waves: "+waves+"}\n  steps:", 1)
+		if _, err := Parse("a.yaml", []byte(text), testOptions()); (err == nil) != good || err != nil && yamlx.Errors(err)[0].Rule != RuleTargets {
+			t.Errorf("%s: %v", waves, err)
 		}
 	}
 }

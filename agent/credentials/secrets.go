@@ -41,7 +41,11 @@ func (s Secrets) Has(_ context.Context, name string) error {
 	if err != nil {
 		return s.unreadable(name, err)
 	}
-	return s.check(name, info)
+	if err := s.check(name, info); err != nil {
+		return err
+	}
+	_, err = s.Get(context.Background(), name) // also whether its text can be kept out of reports
+	return err
 }
 
 // Get returns the secret without the newline at its end. No error holds
@@ -54,7 +58,7 @@ func (s Secrets) Get(_ context.Context, name string) (redact.Secret, error) {
 	// Without waiting for the other end of a pipe, and not through a link.
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, syscall.ELOOP) {
-		return "", s.Has(context.Background(), name)
+		return "", fault.New(fault.Denied, "the secret %s is no regular file: %s is a link", name, path)
 	}
 	if err != nil {
 		return "", s.unreadable(name, err)

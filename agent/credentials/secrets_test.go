@@ -82,6 +82,9 @@ func TestASecretThatCouldNotBeHiddenIsRefused(t *testing.T) {
 		if _, err := s.Get(t.Context(), "it"); !fault.Is(err, fault.Invalid) || len(text) > 4 && strings.Contains(err.Error(), strings.TrimSpace(text)) {
 			t.Errorf("%q: %v", text, err)
 		}
+		if err := s.Has(t.Context(), "it"); !fault.Is(err, fault.Invalid) {
+			t.Errorf("%q is planned and would then be refused: %v", text, err)
+		}
 	}
 }
 

@@ -112,7 +112,7 @@ func (g gate) allowArgv(argv []string) error {
 	if err := g.allowReads(argv); err != nil {
 		return err
 	}
-	argv = unwrap(argv)
+	argv = runbooks.Unwrap(argv)
 	if len(argv) == 0 {
 		return nil
 	}
@@ -211,40 +211,6 @@ func (g gate) insideRoots(name string) bool {
 	}
 	return false
 }
-
-// wrappers are programs that only start another one, each with its options
-// that take the next word.
-func wrappers() map[string][]string {
-	return map[string][]string{
-		"sudo": {"-u", "-g", "-h", "-p", "-C", "-r", "-t", "-T", "-U", "-D", "-R", "--user", "--group", "--chdir"}, "doas": {"-u", "-C"},
-		"env": {"-u", "-C", "--unset", "--chdir"}, "nice": {"-n", "--adjustment"}, "ionice": {"-c", "-n", "--class", "--classdata"},
-		"timeout": {"-k", "-s", "--kill-after", "--signal"}, "stdbuf": {"-i", "-o", "-e"}, "time": {"-f", "-o"},
-		"xargs": {"-I", "-d", "-E", "-a", "-n", "-L", "-P", "-s"}, "runuser": {"-u", "-g", "-G", "--user"}, "chrt": {"-T", "-P", "-D"},
-		"nohup": {}, "setsid": {}, "exec": {"-a"}, "command": {}, "busybox": {}, "eval": {},
-	}
-}
-
-// unwrap takes away programs that only start another one, with their options,
-// assignments and numbers (a duration, a priority).
-func unwrap(argv []string) []string {
-	known := wrappers()
-	for len(argv) > 1 {
-		withValue, ok := known[path.Base(argv[0])]
-		if !ok {
-			return argv
-		}
-		argv = argv[1:]
-		for len(argv) > 0 && (strings.HasPrefix(argv[0], "-") || strings.Contains(argv[0], "=") || startsWithDigit(argv[0])) {
-			if slices.Contains(withValue, argv[0]) && len(argv) > 1 {
-				argv = argv[1:]
-			}
-			argv = argv[1:]
-		}
-	}
-	return argv
-}
-
-func startsWithDigit(s string) bool { return s != "" && s[0] >= '0' && s[0] <= '9' }
 
 // matches compares the pattern's words with the program's base name and the
 // arguments that follow it.

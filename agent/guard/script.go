@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/secondline-ops/secondline/internal/remote"
+	"github.com/secondline-ops/secondline/runbooks"
 )
 
 // maxWords bounds how many string literals in a row are taken for one command:
@@ -21,7 +22,7 @@ func isShell(program string) bool {
 // input. What stands there is data when the script comes with -c or -e; else it
 // is read as a script, also where a file is named: careful is right more often.
 func (g gate) allowStdin(cmd remote.Command) error {
-	argv := unwrap(cmd.Argv)
+	argv := runbooks.Unwrap(cmd.Argv)
 	if len(cmd.Stdin) == 0 || len(argv) == 0 {
 		return nil
 	}

@@ -116,6 +116,9 @@ func (e unvouchedError) Unwrap() error { return e.error }
 
 // signerOf returns who signed the file, whose signature lies beside it.
 func signerOf(dir fs.FS, file string, data []byte, signers *sshsig.Signers, now time.Time) (sshsig.Signer, error) {
+	if info, err := fs.Stat(dir, file+signatureSuffix); err == nil && !info.Mode().IsRegular() {
+		return sshsig.Signer{}, unvouchedError{fault.New(fault.Denied, "%s%s is no regular file", file, signatureSuffix)}
+	}
 	armored, err := fs.ReadFile(dir, file+signatureSuffix)
 	if errors.Is(err, fs.ErrNotExist) {
 		return sshsig.Signer{}, unvouchedError{fault.New(fault.Denied, "%s is not signed: there is no %s%s", file, file, signatureSuffix).

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/secondline-ops/secondline/controller/store"
 	"github.com/secondline-ops/secondline/internal/fault"
@@ -34,6 +35,8 @@ func (k *Keeper) CreateToken(ctx context.Context, spec TokenSpec) (redact.Secret
 	switch {
 	case strings.TrimSpace(spec.Name) == "" || len(spec.Name) > maxTokenName:
 		return "", store.Token{}, fault.New(fault.Invalid, "a token needs a name of at most %d bytes", maxTokenName).WithField("name")
+	case strings.TrimSpace(spec.Name) != spec.Name || strings.ContainsFunc(spec.Name, func(r rune) bool { return !unicode.IsGraphic(r) }):
+		return "", store.Token{}, fault.New(fault.Invalid, "the name of a token has blanks around it, or what nobody can see").WithField("name")
 	case !spec.Role.Valid():
 		return "", store.Token{}, fault.New(fault.Invalid, "there is no role %q", spec.Role).WithField("role").
 			WithHint("viewer, operator, engineer, admin or webhook")

@@ -46,6 +46,8 @@ func TestTokenSpecsThatAreRefused(t *testing.T) {
 		"expired when made":   {Name: "x", Role: access.Viewer, TTL: -1},
 		"a name without end":  {Name: string(make([]byte, 101)), Role: access.Viewer},
 		"a name of only gaps": {Name: " ", Role: access.Viewer},
+		"a gap behind a name": {Name: "ada ", Role: access.Viewer},
+		"what nobody can see": {Name: "ada\u200b", Role: access.Viewer},
 	} {
 		if _, _, err := k.CreateToken(t.Context(), spec); !fault.Is(err, fault.Invalid) {
 			t.Errorf("%s: got %v", name, err)

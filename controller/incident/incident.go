@@ -132,7 +132,7 @@ type HypothesisRef struct {
 func (r *Run) ApprovedBy() []string {
 	by := []string{}
 	for _, a := range r.Decisions {
-		if a.Approved && r.Plan != nil && a.PlanDigest == r.Plan.Digest && !slices.Contains(by, a.By) {
+		if a.Approved && r.Plan != nil && a.PlanDigest == r.Plan.Digest && !slices.ContainsFunc(by, func(other string) bool { return runbooks.SamePerson(other, a.By) }) {
 			by = append(by, a.By)
 		}
 	}
@@ -157,22 +157,33 @@ type Approval struct {
 	At         time.Time `json:"at"`
 }
 
-// Measured is the last time the symptom was asked on the host.
+// ByAlerts is the key of what is measured by the expressions of the incident's
+// alerts, which the Prometheus that evaluates them is asked again. It is no
+// HypothesisKey.
+const ByAlerts = "alerts"
+
+// Measured is the last time the symptom was asked on the host, or ByAlerts.
 type Measured struct {
-	Key   string     `json:"key"`  // HypothesisKey of the cause whose symptom was asked
+	Key   string     `json:"key"`  // HypothesisKey of the cause whose symptom was asked, or ByAlerts
 	Gone  expr.Truth `json:"gone"` // of "the symptom is gone and stayed gone"
 	Text  string     `json:"text"`
 	Facts []string   `json:"facts"`
 	At    time.Time  `json:"at"`
+
+	// The rest is of what was measured ByAlerts.
+
+	Times     int       `json:"times,omitempty"`     // how often in a row it has come out so
+	Again     time.Time `json:"again,omitzero"`      // when it can be told: what is gone must stay so until then
+	Pointless bool      `json:"pointless,omitempty"` // asking again would tell no more
 }
 
 // Work is the one job in flight for an incident.
 type Work struct {
 	JobID    string    `json:"job_id"`
-	Kind     string    `json:"kind"` // job.Kind
-	Agent    string    `json:"agent"`
+	Kind     string    `json:"kind"`  // job.Kind
+	Agent    string    `json:"agent"` // "" when the controller does it itself
 	RunID    string    `json:"run_id,omitempty"`
-	Key      string    `json:"key,omitempty"` // HypothesisKey it is about
+	Key      string    `json:"key,omitempty"` // HypothesisKey it is about, or ByAlerts
 	Since    time.Time `json:"since"`
 	Deadline time.Time `json:"deadline"`
 	Warned   bool      `json:"warned,omitempty"` // people were told that it is overdue

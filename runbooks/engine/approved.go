@@ -21,9 +21,11 @@ type Approved struct {
 
 // enough refuses a plan that fewer people have approved than it asks for.
 func (a Approved) enough(p runbooks.Plan) error {
-	people := map[string]bool{}
+	people := []string{}
 	for _, name := range a.By {
-		people[name] = true
+		if !slices.ContainsFunc(people, func(other string) bool { return runbooks.SamePerson(other, name) }) {
+			people = append(people, name)
+		}
 	}
 	if len(people) < p.Approvals {
 		return fault.New(fault.Denied, "the plan asks for %d people, and %d approved it", p.Approvals, len(people))

@@ -57,7 +57,7 @@ type ProbeReader interface {
 }
 
 // Secrets are those of the agent. Its duties: Has says why a secret cannot be
-// given, without reading it, and is all that is asked when planning; whatever Get
+// given, without handing it out, and is all that is asked when planning; whatever Get
 // returns is known to the redactor of the run's Runner before Get returns. An
 // error names the secret and holds nothing of it. Both are safe for concurrent use.
 type Secrets interface {

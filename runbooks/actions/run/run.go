@@ -5,7 +5,6 @@ package run
 
 import (
 	"context"
-	"path"
 	"strings"
 
 	"github.com/secondline-ops/secondline/internal/expr"
@@ -50,7 +49,7 @@ func (Action) Decode(n *yamlx.Node, c *runbooks.StepContext) (runbooks.Decoded, 
 		return runbooks.Decoded{}, n.Errorf("run is a list of 1 to %d arguments, the program first", maxArguments)
 	}
 	w := with{}
-	program, _ := items[0].Scalar()
+	var words []string
 	for _, item := range items {
 		text, ok := item.Scalar()
 		if !ok {
@@ -60,9 +59,9 @@ func (Action) Decode(n *yamlx.Node, c *runbooks.StepContext) (runbooks.Decoded, 
 		if err != nil {
 			return runbooks.Decoded{}, item.Errorf("%v", err)
 		}
-		w.argv = append(w.argv, t)
+		w.argv, words = append(w.argv, t), append(words, text)
 	}
-	return runbooks.Decoded{With: w, Deed: path.Base(program), Effect: runbooks.Write, MayOnlyRead: runbooks.OnlyReads([]string{program})}, nil
+	return runbooks.Decoded{With: w, Commands: runbooks.CommandDeeds(words), Effect: runbooks.Write, MayOnlyRead: runbooks.OnlyReads(words[:1])}, nil
 }
 
 // asList says how a line that was meant for a shell is written.

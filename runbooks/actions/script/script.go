@@ -106,7 +106,7 @@ func (Action) Decode(n *yamlx.Node, c *runbooks.StepContext) (runbooks.Decoded, 
 			return runbooks.Decoded{}, node.Errorf("%v", err)
 		}
 	}
-	return runbooks.Decoded{With: w, Effect: runbooks.Write}, nil
+	return runbooks.Decoded{With: w, Commands: append([]string{"script"}, runbooks.ScriptDeeds(w.body)...), Effect: runbooks.Write}, nil
 }
 
 // body reads the script, which is constant.
