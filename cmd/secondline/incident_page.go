@@ -66,7 +66,8 @@ func (p incidentPage) show(w io.Writer) {
 
 // showNow shows what agents do at this moment.
 func (p incidentPage) showNow(w io.Writer) {
-	if len(p.Jobs) == 0 {
+	held := slices.ContainsFunc(p.Runs, func(r api.Run) bool { return r.Paused != "" })
+	if len(p.Jobs) == 0 || held { // what its agent last told of a paused run is over
 		return
 	}
 	fmt.Fprintf(w, "\n%s\n", p.paint.as(bold, "right now"))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -35,7 +36,11 @@ func runList(env *environment, conn *connection) *cobra.Command {
 		return out.write(env.stdout, list, func(w io.Writer) {
 			rows := [][]string{{"RUN", "INCIDENT", "RUNBOOK", "TARGET", "STATUS", "ASKED BY", "WHY"}}
 			for _, r := range list.Runs {
-				rows = append(rows, []string{r.ID, fmt.Sprint(r.Number), r.Runbook, r.Target, r.Status, r.RequestedBy, r.Why})
+				status := r.Status
+				if r.Paused != "" {
+					status = "paused"
+				}
+				rows = append(rows, []string{r.ID, fmt.Sprint(r.Number), r.Runbook, r.Target, status, r.RequestedBy, cmp.Or(r.Paused, r.Why)})
 			}
 			columns(w, rows)
 			more(w, list.NextCursor)
