@@ -100,16 +100,16 @@ func (o *draftFlags) draft(env *environment) (*draft, error) {
 // write makes the file and says what lint thinks of it.
 func (d *draft) write(env *environment, o *draftFlags) error {
 	d.addLines(d.typed)
-	if len(d.steps) == 0 {
-		return fault.New(fault.NotFound, "nothing was done from which a runbook could be made").
-			WithHint("it takes verified steps of runs that people started, and commands on lines that begin with \"$ \" in notes: secondline incident note; or --commands FILE")
-	}
 	d.name = cmp.Or(o.name, d.name, "from-commands")
 	if !regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`).MatchString(d.name) {
 		return usageError{fault.New(fault.Invalid, "%q is not the name of a runbook: lower-case words with dashes", d.name).WithField("name")}
 	}
 	if taken, ok := d.known.Runbooks.Find(d.name); ok {
 		return fault.New(fault.Conflict, "there is a runbook %q already, in %s", d.name, taken.File).WithHint("give another --name")
+	}
+	if len(d.steps) == 0 {
+		return fault.New(fault.NotFound, "nothing was done from which a runbook could be made").
+			WithHint("it takes verified steps of runs that people started, and commands on lines that begin with \"$ \" in notes: secondline incident note; or --commands FILE")
 	}
 	text, file := d.text(), filepath.Join(o.dir, d.name+".yaml")
 	if err := writeNew(file, text); err != nil {

@@ -257,6 +257,10 @@ func TestDraftRefusesWhatItCannotWrite(t *testing.T) {
 	t.Parallel()
 	env, out := incidentOf(t, func(*incident.Incident) {})
 	dir := t.TempDir()
+	typed := filepath.Join(dir, "typed.txt")
+	if err := os.WriteFile(typed, []byte("systemctl restart orders.service\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		code int
 		says string
@@ -266,8 +270,9 @@ func TestDraftRefusesWhatItCannotWrite(t *testing.T) {
 		{5, "no incident", []string{"--from", "99"}},
 		{2, "not the name of a runbook", []string{"--from", "1", "--name", "../x"}},
 		{4, "already", []string{"--from", "1", "--name", "restart-crashed-unit"}},
-		{0, "incident-1.yaml is written", []string{"--from", "1"}},
-		{4, "is there already", []string{"--from", "1"}},
+		{5, "nothing was done", []string{"--from", "1"}},
+		{0, "incident-1.yaml is written", []string{"--from", "1", "--commands", typed}},
+		{4, "is there already", []string{"--from", "1", "--commands", typed}},
 	} {
 		out.Reset()
 		if code := execute(t.Context(), env, append([]string{"runbook", "draft", "--dir", dir}, c.args...)); code != c.code || !strings.Contains(out.String(), c.says) {
