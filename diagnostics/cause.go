@@ -19,6 +19,8 @@ import (
 type Cause struct {
 	ID       string
 	Title    string
+	Plugin   string      // whose probes it needs; "" when the built-in ones suffice
+	Lacks    string      // why it cannot be diagnosed here, for people; "" when it can, or never can
 	Entity   entity.Kind // what sort of entity it happens to
 	Object   []string    // the keys that say what on the entity; none when it is the entity as a whole
 	Prior    float64     // how probable before anything was read

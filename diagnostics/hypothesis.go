@@ -55,8 +55,8 @@ type Hypothesis struct {
 
 // Diagnosis is a ranked list of hypotheses with what could not be told.
 type Diagnosis struct {
-	Hypotheses  []Hypothesis `json:"hypotheses"` // best first; ties in cause, then object order
-	Unknown     bool         `json:"unknown"`    // no hypothesis is at least likely
+	Hypotheses  []Hypothesis `json:"hypotheses"`  // best first; ties in cause, then object order
+	Unknown     bool         `json:"unknown"`     // no hypothesis is at least likely
 	Covers      []Cover      `json:"covers"`      // the fewest hypotheses that together explain the alerts
 	Unexplained []string     `json:"unexplained"` // alerts of the incident that nothing at least likely explains
 	Why         string       `json:"why"`         // one sentence: why this one, or why unknown

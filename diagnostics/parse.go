@@ -16,6 +16,7 @@ import (
 type authoredCause struct {
 	ID         scalar             `yaml:"id,required"`
 	Title      string             `yaml:"title,required"`
+	Plugin     scalar             `yaml:"plugin"`
 	Entity     scalar             `yaml:"entity,required"`
 	Object     []scalar           `yaml:"object"`
 	Prior      *float64           `yaml:"prior"`
@@ -60,7 +61,8 @@ type authoredNext struct {
 
 // ParseCause reads one cause file and compiles every expression in it against
 // what the probes declare. All mistakes are reported at once, as yamlx.Errors
-// with their positions.
+// with their positions. Of a cause of a plugin whose probes are not there, only
+// what needs none is read.
 func ParseCause(file string, data []byte, probes *ProbeSet) (*Cause, error) {
 	var a authoredCause
 	root, err := decodeFile(file, data, &a)
@@ -68,8 +70,15 @@ func ParseCause(file string, data []byte, probes *ProbeSet) (*Cause, error) {
 		return nil, err
 	}
 	l := &loader{root: root, probes: probes}
+	lacks := ""
+	if plugin := a.Plugin.text; plugin != "" && !probes.OfPlugin(plugin) {
+		// It stays known, for its cures and for what must not be done about it.
+		lacks = "plugin " + plugin + " is not offered here"
+		a.Prior, a.Symptoms, a.Survey, a.Candidates = nil, nil, nil, scalar{}
+		a.Needs, a.Details, a.Evidence, a.Next = nil, nil, nil, nil
+	}
 	c := &Cause{
-		ID: a.ID.text, Title: a.Title, Entity: entity.Kind(a.Entity.text), Object: texts(a.Object), Symptoms: Symptoms{Alerts: []string{}},
+		ID: a.ID.text, Title: a.Title, Plugin: a.Plugin.text, Lacks: lacks, Entity: entity.Kind(a.Entity.text), Object: texts(a.Object), Symptoms: Symptoms{Alerts: []string{}},
 		Explains: full(a.Explains), Cures: full(a.Cures), Never: full(a.Never), Forbids: texts(a.Forbids), Prevent: full(a.Prevent),
 		Sources: full(a.Sources), Next: l.next(a.Next), File: file, Source: data, Digest: digestOf(data),
 	}

@@ -2,6 +2,7 @@ package diagnostics
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/secondline-ops/secondline/internal/expr"
 	"github.com/secondline-ops/secondline/internal/fault"
@@ -41,6 +42,11 @@ func (s *ProbeSet) Find(name string) (Probe, error) {
 		err = err.WithHint("did you mean %q?", near)
 	}
 	return nil, err
+}
+
+// OfPlugin reports whether there are probes of the plugin, "<plugin>.<probe>".
+func (s *ProbeSet) OfPlugin(plugin string) bool {
+	return slices.ContainsFunc(s.names, func(name string) bool { return strings.HasPrefix(name, plugin+".") })
 }
 
 // Fields returns what the probe of the name yields.

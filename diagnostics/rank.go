@@ -15,6 +15,9 @@ func Rank(cat *Catalogue, facts []Fact, subject Subject) Diagnosis {
 	gaps := gaps{}
 	alert := newAlertClaim(subject)
 	for _, cause := range cat.All() {
+		if cause.Lacks != "" && cause.Entity == subject.Entity.Kind {
+			gaps[cause.Lacks] = append(gaps[cause.Lacks], cause.ID)
+		}
 		if !cause.Diagnosed() || cause.Entity != subject.Entity.Kind {
 			continue
 		}

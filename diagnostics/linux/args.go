@@ -31,6 +31,7 @@ const (
 	argPIDFile = "pid_file"
 	argMatch   = "match"
 	argURL     = "url"
+	argDevice  = "device"
 )
 
 // checkNames refuses arguments that are not declared and misses those required.
@@ -55,6 +56,17 @@ func checkPath(field, p string) error {
 		return fault.New(fault.Invalid, "%q is not an absolute path in its shortest form", p).WithField(field)
 	case len(p) >= maxPathBytes || strings.ContainsRune(p, 0):
 		return fault.New(fault.Invalid, "no path is like this one").WithField(field)
+	}
+	return nil
+}
+
+// checkDevice refuses a path that is not below /dev.
+func checkDevice(p string) error {
+	if err := checkPath(argDevice, p); err != nil {
+		return err
+	}
+	if !strings.HasPrefix(p, "/dev/") {
+		return fault.New(fault.Invalid, "%q is no device", p).WithField(argDevice)
 	}
 	return nil
 }

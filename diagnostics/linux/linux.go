@@ -30,6 +30,14 @@ func Probes(now func() time.Time) []diagnostics.Probe {
 		unitStatus(), unitFailed(), unitJournal(), configValidate(),
 		processMatch(), processTop(),
 		netListeners(), hostLoad(), httpGet(), packageUpdates(),
+		kernelLog(), memoryDetail(), diskMounts(), unitMemory(), raidStatus(),
+		coreDumps(), journalUsage(), bootHistory(), logrotateState(), fstabCheck(),
+		diskIO(), mountAnswers(), diskSMART(), quotaReport(), poolUsage(), memoryNodes(),
+		hostCPU(), hostCeilings(), processStates(), processFiles(), kernelInstalled(), kernelSettings(),
+		unitSettings(), unitDependents(), unitTimers(), unitThrottling(), unitSwitchedOff(), unitSockets(), hostLocale(), processProgress(), packageState(), packageChanges(),
+		netCounters(), netTCP(), firewallRules(), dnsServers(), dnsOverrides(), dnsName(),
+		tlsFile(), tlsServed(), tlsKeyPair(), webConfig(), webErrors(), logRecent(), timeSync(),
+		unitAccess(), unitExporters(), accountState(), sshModes(), sudoState(),
 	}
 	all := make([]diagnostics.Probe, len(subjects))
 	for i, p := range subjects {
@@ -68,6 +76,16 @@ func (p *probe) CheckArgument(input, value string) error {
 		err = checkURL(value)
 	case argMatch:
 		_, err = parseMatch(value)
+	case argPID:
+		err = checkPID(value)
+	case argDevice:
+		err = checkDevice(value)
+	case argName:
+		err = checkName(value)
+	case argAddress:
+		err = checkAddress(value)
+	case argUser:
+		err = checkUser(value)
 	}
 	return err
 }

@@ -25,6 +25,7 @@ type mount struct {
 	fstype     string
 	source     string
 	readOnly   bool
+	options    string // of the mount and of the file system, parted by commas
 }
 
 // parseMounts reads mountinfo: "36 35 98:0 /root /point rw,noatime master:1 - ext3 /dev/sda rw,errors=continue".
@@ -41,6 +42,7 @@ func parseMounts(data []byte) ([]mount, error) {
 			root: unescape(head[3]), point: unescape(head[4]),
 			fstype: tail[0], source: unescape(tail[1]),
 			readOnly: isReadOnly(head[5]) || isReadOnly(tail[2]),
+			options:  head[5] + "," + tail[2],
 		})
 	}
 	if len(mounts) == 0 {
@@ -49,11 +51,16 @@ func parseMounts(data []byte) ([]mount, error) {
 	return mounts, nil
 }
 
+const emergencyRO = "emergency_ro"
+
+// has reports whether it is mounted with the option.
+func (m mount) has(option string) bool { return slices.Contains(strings.Split(m.options, ","), option) }
+
 // isReadOnly reports whether mount options forbid writing. An ext4 that met an
 // error may say emergency_ro and leave rw as it was (measured on Linux 6.18).
 func isReadOnly(options string) bool {
 	list := strings.Split(options, ",")
-	return slices.Contains(list, "ro") || slices.Contains(list, "emergency_ro")
+	return slices.Contains(list, "ro") || slices.Contains(list, emergencyRO)
 }
 
 // unescape undoes the \ooo of the kernel's mangle() for space, tab, newline,

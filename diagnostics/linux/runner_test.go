@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -95,6 +94,9 @@ func TestNothingFromOutsideIsPartOfAScript(t *testing.T) {
 	}
 	scripts := []string{
 		boundedFind, writersFind, sumFind, countFind, journalScript, validatorScript, cmdlinesScript, topScript,
+		kernelScript, memoryScript, mountsScript, fstabScript, ioScript, poolsScript, nodesScript,
+		cpuScript, ceilingsScript, statsScript, lingerScript, openFilesScript, holderScript, throttlingScript, halfwayScript, changesScript, declaredScript, liveScript, collationScript, progressScript,
+		countersScript, firewallScript, askScript, webConfigScript, sudoScript,
 	}
 	for _, p := range Probes(time.Now) {
 		h := here()
@@ -105,8 +107,16 @@ func TestNothingFromOutsideIsPartOfAScript(t *testing.T) {
 				args[f.Name] = `-x@\x2d.service`
 			case argURL:
 				args[f.Name] = "http://127.0.0.1:1/$(reboot)'"
+			case argDevice:
+				args[f.Name] = "/dev/x'; $(reboot)"
 			case argMatch:
 				args[f.Name] = `["$(reboot)", "'; reboot"]`
+			case argPID:
+				args[f.Name] = "1"
+			case argName, argServerName, argUser: // nothing odd passes as one of these
+				args[f.Name] = "reboot_-x.example"
+			case argAddress:
+				args[f.Name] = "reboot_-x.example:1"
 			default:
 				args[f.Name] = dir
 			}
@@ -115,13 +125,14 @@ func TestNothingFromOutsideIsPartOfAScript(t *testing.T) {
 			t.Errorf("%s: %v", p.Spec().Name, err)
 		}
 		for _, cmd := range h.commands {
-			if cmd.Argv[0] == "sh" && (cmd.Argv[1] != "-c" || !slices.Contains(scripts, cmd.Argv[2])) {
+			if slices.Contains([]string{"sh", "bash"}, cmd.Argv[0]) && (cmd.Argv[1] != "-c" || !slices.Contains(scripts, cmd.Argv[2])) {
 				t.Errorf("%s: script %q", p.Spec().Name, cmd.Argv)
 			}
 			if cmd.Effect != remote.Read || cmd.Timeout <= 0 || cmd.Timeout > time.Minute || cmd.Env["LC_ALL"] != "C" || cmd.MaxOutputBytes > remote.MaxOutputBytes {
 				t.Errorf("%s: %+v", p.Spec().Name, cmd)
 			}
-			if cmd.Argv[0] == "systemctl" && slices.Index(cmd.Argv, "--") != len(cmd.Argv)-2 && strings.Contains(cmd.Argv[1], "show") {
+			names := slices.Index(cmd.Argv, "--") // behind it, nothing is an option
+			if cmd.Argv[0] == "systemctl" && cmd.Argv[1] == "show" && (names < 0 || slices.Contains(cmd.Argv[:names], args[argUnit])) {
 				t.Errorf("%s: a name may pass for an option: %q", p.Spec().Name, cmd.Argv)
 			}
 		}
