@@ -27,10 +27,10 @@ const defaultWidth = 100
 
 func bundleCommand(env *environment) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "bundle", Short: "Fetch, read and verify root-cause bundles",
-		Long: `A bundle is the root-cause report with its evidence, as one archive. show and verify need no controller.`,
+		Use: "bundle", Short: "Fetch, read, verify and compare root-cause bundles",
+		Long: `A bundle is the root-cause report with its evidence, as one archive. Only get needs a controller, and none asks a host.`,
 	}
-	return group(cmd, bundleShow(env), bundleVerify(env), bundleGet(env))
+	return group(cmd, bundleShow(env), bundleVerify(env), bundleGet(env), bundleAnalyze(env), bundleDiff(env), bundleReplay(env), bundleRedact(env))
 }
 
 func bundleFrom(env *environment, path string) (b *bundle.Bundle, err error) {
@@ -71,7 +71,7 @@ verify" for that. report.html in the archive is the whole of the report.`,
 		if err != nil {
 			return err
 		}
-		result, err := verifyBundle(cmd.Context(), env, b, keys)
+		result, err := verifyBundle(b, keys)
 		if err != nil {
 			return err
 		}
@@ -181,7 +181,7 @@ read, 4 when it holds and nobody who is trusted signed it.`,
 		if err != nil {
 			return err
 		}
-		result, err := verifyBundle(cmd.Context(), env, b, keys)
+		result, err := verifyBundle(b, keys)
 		if err != nil {
 			return err
 		}
@@ -201,9 +201,9 @@ func addKeys(cmd *cobra.Command, files *[]string) {
 	cmd.Flags().StringArrayVar(files, "key", nil, "file with OpenSSH public keys (Ed25519) that are trusted; may be given several times")
 }
 
-func verifyBundle(ctx context.Context, env *environment, b *bundle.Bundle, keys []sshsig.PublicKey) (bundle.Result, error) {
+func verifyBundle(b *bundle.Bundle, keys []sshsig.PublicKey) (bundle.Result, error) {
 	// Causes of the bundle may ask for probes of plugins.
-	probes, err := declaredProbes(ctx, bundledPlugins(), env.unusable)
+	probes, err := declaredProbes(bundledPlugins())
 	if err != nil {
 		return bundle.Result{}, err
 	}

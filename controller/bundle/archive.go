@@ -10,6 +10,7 @@ import (
 	"io"
 	"path"
 	"strings"
+	"unicode"
 
 	"github.com/secondline-ops/secondline/internal/fault"
 )
@@ -174,7 +175,7 @@ func entryName(h *tar.Header, root *string) (string, error) {
 	name := strings.TrimPrefix(h.Name, "./")
 	top, rest, ok := strings.Cut(name, "/")
 	if len(name) > maxNameBytes || !ok || top == "" || top == ".." || rest == "" || path.Clean("/"+rest) != "/"+rest ||
-		strings.ContainsAny(name, "\\\x00") {
+		strings.ContainsRune(name, '\\') || strings.ContainsFunc(name, unicode.IsControl) {
 		return "", fault.New(fault.Invalid, "the bundle has a file of the name %q, which is refused", h.Name)
 	}
 	if *root == "" {

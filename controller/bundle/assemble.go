@@ -42,10 +42,11 @@ type Source interface {
 	Entities(ids []string) []entity.Entity
 }
 
-// Options are what a bundle says of its making.
+// Options are how a bundle is made.
 type Options struct {
 	Version string // of the tool
 	Now     time.Time
+	Budget  Budget // the zero value is as much as is ever read
 }
 
 // Assemble reads everything that belongs to the incident, redacts it, and
@@ -69,7 +70,7 @@ func Assemble(ctx context.Context, src Source, incidentID string, o Options) (*B
 	}
 	input.Causes, input.Runbooks = src.CauseDocuments(), g.runbooks(in)
 	input.Entities = src.Entities(entityIDs(in))
-	raws, err := g.raws(input.Facts)
+	raws, err := g.raws(in, input.Facts)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +79,7 @@ func Assemble(ctx context.Context, src Source, incidentID string, o Options) (*B
 		return nil, err
 	}
 	input.LeftOut = g.leftOut
-	return pack(input, raws, bodies)
+	return pack(material{input: input, raws: raws, bodies: bodies}, nil, o.Budget)
 }
 
 // gatherer reads for one bundle and notes what it left out.
@@ -183,12 +184,12 @@ func entityIDs(in *incident.Incident) []string {
 	return slices.DeleteFunc(slices.Compact(ids), func(id string) bool { return id == "" })
 }
 
-// raws returns the raw outputs of the facts by digest. The newest facts come
-// first: when there is too much, what is left out is the oldest.
-func (g *gatherer) raws(facts []diagnostics.Fact) (map[string][]byte, error) {
-	found := map[string][]byte{}
+// raws returns the raw outputs of the facts by digest, the most important first:
+// when there is too much, what is left out proves nothing, and is the oldest.
+func (g *gatherer) raws(in *incident.Incident, facts []diagnostics.Fact) (map[string]content, error) {
+	found := map[string]content{}
 	total := 0
-	for _, fact := range slices.Backward(facts) {
+	for _, fact := range byImportance(in, facts) {
 		for _, raw := range fact.Raws {
 			if _, have := found[raw.SHA256]; have || raw.SHA256 == "" {
 				continue
@@ -205,7 +206,7 @@ func (g *gatherer) raws(facts []diagnostics.Fact) (map[string][]byte, error) {
 			if err != nil {
 				return nil, fmt.Errorf("find raw of fact %s: %w", fact.ID, err)
 			}
-			found[raw.SHA256] = data
+			found[raw.SHA256] = content{data: data}
 			total += len(data)
 		}
 	}
@@ -213,8 +214,8 @@ func (g *gatherer) raws(facts []diagnostics.Fact) (map[string][]byte, error) {
 }
 
 // bodies returns the raw bodies of the signals by id.
-func (g *gatherer) bodies(signals []incident.Signal) (map[string]store.Body, error) {
-	found := map[string]store.Body{}
+func (g *gatherer) bodies(signals []incident.Signal) (map[string]content, error) {
+	found := map[string]content{}
 	for _, s := range signals {
 		if _, have := found[s.BodyID]; have || s.BodyID == "" {
 			continue
@@ -231,7 +232,7 @@ func (g *gatherer) bodies(signals []incident.Signal) (map[string]store.Body, err
 		if err != nil {
 			return nil, fmt.Errorf("find body of signal %s: %w", s.ID, err)
 		}
-		found[s.BodyID] = body
+		found[s.BodyID] = content{data: body.Data, status: string(body.Status), at: body.ReceivedAt}
 	}
 	return found, nil
 }

@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -37,7 +38,13 @@ func Compose(in Input) Report {
 	}
 	r.NotLookedAt = notLookedAt(in)
 	r.Impact = impact(in)
-	r.Timeline = timeline(in.Events)
+	r.Timeline, r.Changes, r.Gap = timeline(in.Events), changesRead(in), gap(in)
+	r.Chain = chain(in, r)
+	r.Whys = whys(r.Chain)
+	r.Never, r.Prevent = []Statement{}, []Statement{}
+	if r.Cause != nil {
+		r.Never, r.Prevent = advice(in, r.Cause.Cause)
+	}
 	r.Actions = actions(&in.Incident)
 	r.NotDone = notDone(&in.Incident)
 	r.Next = nextSteps(in, r)
@@ -326,22 +333,41 @@ func nextSteps(in Input, r Report) []NextStep {
 				continue
 			}
 			out = append(out, NextStep{
-				Do:    "Look at what " + cure + " would change: " + remote.Quote([]string{"secondline", "run", cure, "--on", h.Entity, "--dry-run"}),
-				Why:   fmt.Sprintf("it cures %s%s (%s)", h.Cause, objectText(h.Object), h.Band),
-				Risk:  "none: a dry run changes nothing; the plan names the risk of each step",
-				Check: "the symptom is measured again after the run", Undo: "each step of the plan says how it is undone",
+				Do:      "Look at what " + cure + " would change",
+				Command: remote.Quote([]string{"secondline", "run", cure, "--on", h.Entity, "--dry-run"}),
+				Why:     fmt.Sprintf("it cures %s%s (%s)", h.Cause, objectText(h.Object), h.Band),
+				Risk:    "none: a dry run changes nothing; the plan names the risk of each step",
+				Expect:  "a plan whose preconditions are all yes",
+				Check:   "the symptom is measured again after the run", Undo: "each step of the plan says how it is undone",
 				Cites: citesOf(statements(h.For)),
 			})
 		}
 		for _, e := range h.CannotTell {
 			out = append(out, NextStep{
-				Do: "Find out by hand: " + e.That, Why: fmt.Sprintf("it would settle %s%s (%s): %s", h.Cause, objectText(h.Object), h.Band, e.Why),
-				Risk: "none: it only reads", Check: "the answer moves the hypothesis up or out", Undo: "nothing to undo", Cites: append([]string{}, e.Facts...),
+				Do: "Find out by hand: " + e.That, Command: probeCommand(in, e),
+				Why:  fmt.Sprintf("it would settle %s%s (%s): %s", h.Cause, objectText(h.Object), h.Band, e.Why),
+				Risk: "none: it only reads", Expect: "true speaks for the cause, false against it",
+				Check: "the answer moves the hypothesis up or out", Undo: "nothing to undo", Cites: append([]string{}, e.Facts...),
 			})
 		}
 	}
 	const most = 12
 	return out[:min(len(out), most)]
+}
+
+// probeCommand reads again what a piece of evidence asks; "" when no fact says
+// which probe that is.
+func probeCommand(in Input, e diagnostics.Evidence) string {
+	i := slices.IndexFunc(in.Facts, func(f diagnostics.Fact) bool { return slices.Contains(e.Facts, f.ID) && !f.Status.Tells() })
+	if i < 0 {
+		return ""
+	}
+	f := in.Facts[i]
+	argv := []string{"secondline", "probe", "run", f.Probe}
+	for _, name := range slices.Sorted(maps.Keys(f.Args)) {
+		argv = append(argv, name+"="+f.Args[name])
+	}
+	return remote.Quote(append(argv, "--on", f.Target))
 }
 
 // attempted reports whether the cure was tried on the hypothesis already.

@@ -20,18 +20,33 @@ var reportPage string
 // be printed. Hostile text stays text: html/template escapes it, the page's
 // policy forbids scripts, and direction marks are shown.
 func (r Report) HTML() ([]byte, error) {
+	facts := map[string]FactEntry{}
 	known := map[string]bool{}
 	for _, f := range r.Evidence {
-		known[f.ID] = true
+		facts[f.ID], known[f.ID] = f, true
 	}
 	for _, m := range r.Timeline {
 		known[fmt.Sprintf("event %d", m.Seq)] = true
 	}
 	page, err := template.New("report").Funcs(template.FuncMap{
 		"clean": clean, "clock": clock, "merged": merged, "object": objectText, "known": func(id string) bool { return known[id] },
-		"anchor": anchor, "kinds": kinds, "percent": func(p float64) string { return fmt.Sprintf("%.0f %%", 100*p) },
-		"hms":   func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") },
-		"event": func(seq int64) string { return anchor(fmt.Sprintf("event %d", seq)) },
+		"anchor": anchor, "kinds": kinds, "percent": func(p float64) string { return fmt.Sprintf("%.0f %%", 100*p) }, "row": rowID,
+		"day": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") },
+		"drawn": func(r Report) *drawing {
+			if d, ok := draw(r); ok {
+				return &d
+			}
+			return nil
+		},
+		"factsOf": func(ids []string) []FactEntry {
+			found := []FactEntry{}
+			for _, id := range ids {
+				if f, ok := facts[id]; ok {
+					found = append(found, f)
+				}
+			}
+			return found
+		},
 	}).Parse(reportPage)
 	if err != nil {
 		return nil, fmt.Errorf("parse report page: %w", err)

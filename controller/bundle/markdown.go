@@ -5,6 +5,8 @@ import (
 	"strings"
 )
 
+const momentForm = "2006-01-02 15:04:05"
+
 // Markdown renders the report as report.md. Text from outside is escaped, so
 // that it cannot become a link, a heading or markup.
 func (r Report) Markdown() []byte {
@@ -14,6 +16,7 @@ func (r Report) Markdown() []byte {
 	for _, s := range r.Answer {
 		m.printf("\n> %s\n", cited(s))
 	}
+	m.chain(r.Chain)
 	m.list("What hangs on it", "", r.Impact)
 	m.printf("\n## Most likely cause\n")
 	if r.Cause == nil {
@@ -30,15 +33,20 @@ func (r Report) Markdown() []byte {
 	m.list("What could not be looked at", "Every reading that was asked for gave an answer.", r.NotLookedAt)
 	m.actions(r.Actions)
 	m.list("What was deliberately not done", "Nothing was held back.", r.NotDone)
-	if len(r.Next) > 0 {
-		m.printf("\n## Next steps\n\n")
-	}
-	for n, s := range r.Next {
-		m.printf("%d. %s\n   Why: %s. Risk: %s. Check: %s. Undo: %s.\n", n+1, cited(Statement{s.Do, s.Cites}), esc(s.Why), esc(s.Risk), esc(s.Check), esc(s.Undo))
-	}
+	m.next(r.Next)
+	m.list("Never, it would make it worse", "", r.Never)
 	m.printf("\n## Timeline (UTC)\n\n")
+	for _, t := range r.Changes {
+		m.printf("- %s, change on %s: %s\n", t.At.UTC().Format(momentForm), esc(t.Actor), cited(Statement{t.Text, t.Cites}))
+	}
 	for _, t := range r.Timeline {
-		m.printf("- %s, event %d, %s, %s: %s\n", t.At.UTC().Format("2006-01-02 15:04:05"), t.Seq, esc(t.Actor), t.Kind, esc(t.Text))
+		m.printf("- %s, event %d, %s, %s: %s\n", t.At.UTC().Format(momentForm), t.Seq, esc(t.Actor), t.Kind, esc(t.Text))
+	}
+	m.list("Why it was not noticed sooner", "", r.Gap)
+	m.list("To prevent it: draft of action items", "", r.Prevent)
+	m.printf("\n## Five whys\n\n")
+	for n, why := range r.Whys {
+		m.printf("%d. %s %s\n", n+1, why.Question, orElse(cited(why.Answer), "____"))
 	}
 	m.evidence(r.Evidence)
 	m.printf("\n## Redaction and limits\n\nSecrets replaced while bundling: %s.\n", orNone(kinds(r.Redactions)))
@@ -62,6 +70,30 @@ func (m *markdown) list(title, none string, list []Statement) {
 		m.printf("%s\n", none)
 	}
 	m.items(list)
+}
+
+func (m *markdown) chain(links []Link) {
+	m.printf("\n## Why: from the symptom to the cause\n\n")
+	for i, l := range links {
+		arrow := ""
+		if i > 0 {
+			arrow = "← because: "
+		}
+		m.printf("%d. %s%s\n", i+1, arrow, cited(l.Statement))
+	}
+}
+
+func (m *markdown) next(steps []NextStep) {
+	if len(steps) > 0 {
+		m.printf("\n## Next steps\n\n")
+	}
+	for n, s := range steps {
+		m.printf("%d. %s\n", n+1, cited(Statement{s.Do, s.Cites}))
+		if s.Command != "" {
+			m.printf("   Command: %s\n", esc(s.Command))
+		}
+		m.printf("   Why: %s. Risk: %s. Expected: %s. Check: %s. Undo: %s.\n", esc(s.Why), esc(s.Risk), esc(s.Expect), esc(s.Check), esc(s.Undo))
+	}
 }
 
 func (m *markdown) items(list []Statement) {

@@ -140,7 +140,7 @@ func (p *packer) addBodies(signals []incident.Signal, bodies map[string]content)
 			continue
 		}
 		added[s.BodyID] = true
-		p.add(Item{Path: bodyPath(s.BodyID), Redactions: c.redactions, Name: s.BodyID, Host: s.Source, Status: c.status, At: c.at.UTC()}, c.data)
+		p.add(Item{Path: bodyPath(s.BodyID), Redactions: c.redactions, Name: s.BodyID, Host: s.Source, Status: c.status, At: c.at.UTC(), Truncated: c.cut}, c.data)
 	}
 }
 
@@ -149,7 +149,7 @@ func stepBase(runID string, n int, stepID string) string {
 	return fmt.Sprintf("%s-%02d-%s", safeName(runID), n+1, safeName(stepID))
 }
 
-func (p *packer) addPreserved(runs []incident.Run, preserved map[string]map[string][]byte) {
+func (p *packer) addPreserved(runs []incident.Run, preserved map[string]map[string]content) {
 	for i := range runs {
 		if runs[i].Result == nil {
 			continue
@@ -157,7 +157,8 @@ func (p *packer) addPreserved(runs []incident.Run, preserved map[string]map[stri
 		for n, step := range runs[i].Result.Steps {
 			base := stepBase(runs[i].ID, n, step.ID)
 			for _, name := range slices.Sorted(maps.Keys(preserved[base])) {
-				p.add(Item{Path: preservedPath(base, name), Name: name, Host: runs[i].Target, At: step.StartedAt.UTC()}, preserved[base][name])
+				c := preserved[base][name]
+				p.add(Item{Path: preservedPath(base, name), Name: name, Host: runs[i].Target, At: step.StartedAt.UTC(), Truncated: c.cut}, c.data)
 			}
 		}
 	}

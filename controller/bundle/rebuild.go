@@ -47,7 +47,7 @@ func (v *verifier) sources() (s sources, ok bool) {
 	for _, sig := range s.input.Signals {
 		if data, here := v.b.files[bodyPath(sig.BodyID)]; here {
 			item := items[bodyPath(sig.BodyID)]
-			s.bodies[sig.BodyID] = content{data: data, redactions: item.Redactions, status: item.Status, at: item.At}
+			s.bodies[sig.BodyID] = content{data: data, redactions: item.Redactions, status: item.Status, at: item.At, cut: item.Truncated}
 		}
 	}
 	s.preserved = preservedIn(v.b, items)
@@ -76,8 +76,8 @@ func readDocument(in *Input, name string, data []byte) (err error) {
 	return err
 }
 
-func preservedIn(b *Bundle, items map[string]Item) map[string]map[string][]byte {
-	found := map[string]map[string][]byte{}
+func preservedIn(b *Bundle, items map[string]Item) map[string]map[string]content {
+	found := map[string]map[string]content{}
 	for name, data := range b.files {
 		rest, ok := strings.CutPrefix(name, "preserved/")
 		if !ok {
@@ -88,9 +88,9 @@ func preservedIn(b *Bundle, items map[string]Item) map[string]map[string][]byte 
 			continue // rebuild finds that nothing calls for it
 		}
 		if found[base] == nil {
-			found[base] = map[string][]byte{}
+			found[base] = map[string]content{}
 		}
-		found[base][items[name].Name] = data
+		found[base][items[name].Name] = content{data: data, cut: items[name].Truncated}
 	}
 	return found
 }
@@ -155,6 +155,7 @@ func (v *verifier) report(have, want []byte, same bool) {
 // the version that wrote the report.
 func (r Report) withoutWording() Report {
 	r.Answer, r.NotLookedAt, r.Impact, r.NotDone, r.Next = nil, nil, nil, nil, nil
+	r.Chain, r.Changes, r.Gap, r.Never, r.Prevent, r.Whys = nil, nil, nil, nil, nil, nil
 	r.Actions = slices.Clone(r.Actions)
 	for i := range r.Actions {
 		r.Actions[i].Decisions, r.Actions[i].Before, r.Actions[i].After = nil, Statement{}, Statement{}

@@ -57,13 +57,19 @@ type Report struct {
 	Incident    Headline       `json:"incident"`
 	Answer      []Statement    `json:"answer"`
 	Cause       *Hypothesis    `json:"cause"` // the most likely; null when unknown
+	Chain       []Link         `json:"chain"` // from the symptom to the cause
 	Others      []Hypothesis   `json:"other_hypotheses"`
 	NotLookedAt []Statement    `json:"not_looked_at"`
 	Impact      []Statement    `json:"impact"`
 	Timeline    []Moment       `json:"timeline"`
+	Changes     []Moment       `json:"changes"` // on the hosts, as they were read
+	Gap         []Statement    `json:"detection_gap"`
 	Actions     []Action       `json:"actions"`
 	NotDone     []Statement    `json:"not_done"`
 	Next        []NextStep     `json:"next_steps"`
+	Never       []Statement    `json:"never"`   // what would make it worse
+	Prevent     []Statement    `json:"prevent"` // draft of action items
+	Whys        []Why          `json:"five_whys"`
 	Evidence    []FactEntry    `json:"evidence"`
 	Redactions  map[string]int `json:"redactions"`
 	LeftOut     []string       `json:"left_out"`
@@ -107,13 +113,38 @@ type Hypothesis struct {
 	Digest      string            `json:"cause_digest"`
 }
 
+// LinkKind says what a link of the chain is.
+type LinkKind string
+
+// The kinds of links.
+const (
+	LinkSymptom    LinkKind = "symptom"    // what was noticed
+	LinkDependency LinkKind = "dependency" // what the inventory says
+	LinkEvidence   LinkKind = "evidence"   // what was read
+	LinkCause      LinkKind = "cause"
+	LinkOpen       LinkKind = "open" // where the evidence ends
+)
+
+// Link is one step from the symptom to the cause: it is so because of the next.
+type Link struct {
+	Kind LinkKind `json:"kind"`
+	Statement
+}
+
+// Why is a question of a five-whys. An answer without text is for people.
+type Why struct {
+	Question string    `json:"question"`
+	Answer   Statement `json:"answer"`
+}
+
 // Moment is a line of the timeline.
 type Moment struct {
-	Seq   int64     `json:"seq"`
+	Seq   int64     `json:"seq"` // of the event; 0 for a change that was read
 	At    time.Time `json:"at"`
 	Actor string    `json:"actor"`
 	Kind  string    `json:"kind"`
 	Text  string    `json:"text"`
+	Cites []string  `json:"cites,omitempty"`
 }
 
 // Action is a runbook that ran, or was stopped before it did.
@@ -162,12 +193,14 @@ type Command struct {
 
 // NextStep is something a person could do.
 type NextStep struct {
-	Do    string   `json:"do"`
-	Why   string   `json:"why"`
-	Risk  string   `json:"risk"`
-	Check string   `json:"check"` // how to see that it helped
-	Undo  string   `json:"undo"`
-	Cites []string `json:"cites"`
+	Do      string   `json:"do"`
+	Command string   `json:"command"` // to copy; "" when there is none
+	Why     string   `json:"why"`
+	Risk    string   `json:"risk"`
+	Expect  string   `json:"expect"` // what it shows if all is as it seems
+	Check   string   `json:"check"`  // how to see that it helped
+	Undo    string   `json:"undo"`
+	Cites   []string `json:"cites"`
 }
 
 // FactEntry is a fact in the appendix.

@@ -6,9 +6,10 @@ import (
 	"time"
 
 	"github.com/secondline-ops/secondline/controller/incident"
-	"github.com/secondline-ops/secondline/controller/store"
 	"github.com/secondline-ops/secondline/diagnostics"
 	"github.com/secondline-ops/secondline/internal/entity"
+	"github.com/secondline-ops/secondline/internal/fault"
+	"github.com/secondline-ops/secondline/internal/redact"
 )
 
 // The records of a bundle, and what is derived of them that programs read.
@@ -30,11 +31,11 @@ func documentNames() []string {
 // sources is what a bundle is made of, redacted. All else in it follows from
 // them, by build: report, plans, transcripts, manifest.
 type sources struct {
-	input     Input                        // Excerpts and MadeOf are build's
-	documents map[string][]byte            // the same as files
-	raws      map[string]content           // by digest
-	bodies    map[string]content           // by the id of the body
-	preserved map[string]map[string][]byte // by stepBase and name
+	input     Input                         // Excerpts and MadeOf are build's
+	documents map[string][]byte             // the same as files
+	raws      map[string]content            // by digest
+	bodies    map[string]content            // by the id of the body
+	preserved map[string]map[string]content // by stepBase and name
 }
 
 // content is a file that no record holds.
@@ -43,6 +44,7 @@ type content struct {
 	redactions map[string]int
 	status     string    // of a body
 	at         time.Time // when a body came
+	cut        bool      // there was more; of a raw output, the fact says so
 }
 
 // inventorySlice is inventory.json.
@@ -50,29 +52,40 @@ type inventorySlice struct {
 	Entities []entity.Entity `json:"entities"`
 }
 
-// pack redacts the parts and makes files and manifest of them.
-func pack(in Input, raws map[string][]byte, bodies map[string]store.Body) (*Bundle, error) {
-	s, err := redacted(in, raws, bodies)
+// material is what a bundle is to be made of, before redaction.
+type material struct {
+	input  Input
+	raws   map[string]content // by digest
+	bodies map[string]content // by the id of the body
+}
+
+// pack redacts the parts and makes files and manifest of them. A panic of the
+// redactor is an error: a text on which it fails must not get out.
+func pack(m material, names *redact.Pseudonyms, budget Budget) (b *Bundle, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			b, err = nil, fault.New(fault.Internal, "the bundle could not be redacted and made: %v", p)
+		}
+	}()
+	s, err := redacted(m, newScrubber(m.input.Redactions, names))
 	if err != nil {
 		return nil, err
 	}
-	return build(s)
+	return budget.build(s)
 }
 
-func redacted(in Input, raws map[string][]byte, bodies map[string]store.Body) (sources, error) {
-	scrubber := newScrubber()
-	clean, err := scrub(scrubber, in)
+func redacted(m material, scrubber *scrubber) (sources, error) {
+	clean, err := scrub(scrubber, m.input)
 	if err != nil {
 		return sources{}, err
 	}
-	clean.Causes, clean.Runbooks = in.Causes, in.Runbooks // reviewed files, whose digests are cited
+	clean.Causes, clean.Runbooks = m.input.Causes, m.input.Runbooks // reviewed files, whose digests are cited
 	s := sources{
-		input: clean, raws: redactedRaws(scrubber, clean.Facts, raws), bodies: map[string]content{},
+		input: clean, raws: redactedRaws(scrubber, clean.Facts, m.raws), bodies: map[string]content{},
 		preserved: takePreserved(clean.Incident.Runs),
 	}
-	for id, body := range bodies {
-		data, counts := scrubber.text(body.Data)
-		s.bodies[id] = content{data: data, redactions: counts, status: string(body.Status), at: body.ReceivedAt}
+	for id, body := range m.bodies {
+		s.bodies[id] = scrubber.file(body)
 	}
 	s.input.Redactions = maps.Clone(scrubber.total)
 	s.documents, err = documents(s.input)
@@ -81,7 +94,7 @@ func redacted(in Input, raws map[string][]byte, bodies map[string]store.Body) (s
 
 // redactedRaws makes the facts name the digests of their raw outputs as they
 // are here: redaction may have changed them.
-func redactedRaws(s *scrubber, facts []diagnostics.Fact, raws map[string][]byte) map[string]content {
+func redactedRaws(s *scrubber, facts []diagnostics.Fact, raws map[string]content) map[string]content {
 	clean := map[string]content{}
 	renamed := map[string]string{}
 	for i := range facts {
@@ -93,11 +106,11 @@ func redactedRaws(s *scrubber, facts []diagnostics.Fact, raws map[string][]byte)
 			}
 			digest, known := renamed[raw.SHA256]
 			if !known {
-				text, counts := s.text(data)
-				digest = hexDigest(text)
+				data = s.file(data)
+				digest = hexDigest(data.data)
 				renamed[raw.SHA256] = digest
 				if _, have := clean[digest]; !have {
-					clean[digest] = content{data: text, redactions: counts}
+					clean[digest] = data
 				}
 			}
 			raw.SHA256, raw.Bytes = digest, len(clean[digest].data)
@@ -108,8 +121,8 @@ func redactedRaws(s *scrubber, facts []diagnostics.Fact, raws map[string][]byte)
 
 // takePreserved moves what the steps saved out of the incident: it stands in
 // files of its own.
-func takePreserved(runs []incident.Run) map[string]map[string][]byte {
-	taken := map[string]map[string][]byte{}
+func takePreserved(runs []incident.Run) map[string]map[string]content {
+	taken := map[string]map[string]content{}
 	for i := range runs {
 		if runs[i].Result == nil {
 			continue
@@ -117,7 +130,11 @@ func takePreserved(runs []incident.Run) map[string]map[string][]byte {
 		for n := range runs[i].Result.Steps {
 			step := &runs[i].Result.Steps[n]
 			if len(step.Preserved) > 0 {
-				taken[stepBase(runs[i].ID, n, step.ID)] = step.Preserved
+				files := map[string]content{}
+				for name, data := range step.Preserved {
+					files[name] = content{data: data}
+				}
+				taken[stepBase(runs[i].ID, n, step.ID)] = files
 				step.Preserved = nil
 			}
 		}

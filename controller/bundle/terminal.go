@@ -15,9 +15,9 @@ func (r Report) Terminal(width int) string {
 	width = max(width, minWidth)
 	var b strings.Builder
 	say := func(indent, text string) {
-		for i, l := range wrap(strings.Join(strings.Fields(clean(text)), " "), width-len(indent)) {
+		for i, l := range wrap(strings.Join(strings.Fields(clean(text)), " "), width-utf8.RuneCountInString(indent)) {
 			if i == 1 {
-				indent = strings.Repeat(" ", len(indent))
+				indent = strings.Repeat(" ", utf8.RuneCountInString(indent))
 			}
 			b.WriteString(indent + l + "\n")
 		}
@@ -33,11 +33,7 @@ func (r Report) Terminal(width int) string {
 				say("  ", fmt.Sprintf("and %d more in the report", len(all)-most))
 				return
 			}
-			text := s.Text
-			if len(s.Cites) > 0 {
-				text += " [" + strings.Join(s.Cites, ", ") + "]"
-			}
-			say("  - ", text)
+			say("  - ", citedPlain(s))
 		}
 	}
 	i := r.Incident
@@ -45,16 +41,66 @@ func (r Report) Terminal(width int) string {
 	for _, s := range r.Answer {
 		say("", s.Text)
 	}
-	if r.Cause != nil {
-		list("Why", r.Cause.For)
+	b.WriteString("\nWhy\n")
+	for n, l := range r.Chain {
+		const most = 7
+		if n == most-1 && len(r.Chain) > most {
+			say("  ← ", fmt.Sprintf("and %d more in the report", len(r.Chain)-most))
+			l = r.Chain[len(r.Chain)-1]
+		}
+		say(arrow(n), citedPlain(l.Statement))
+		if n == most-1 {
+			break
+		}
 	}
+	list("What hangs on it", r.Impact)
+	list("Done", doneIn(r.Actions))
 	list("Not done", r.NotDone)
 	list("Could not be looked at", r.NotLookedAt)
 	if len(r.Next) > 0 {
 		b.WriteString("\nNext\n")
-		say("  ", r.Next[0].Do)
 	}
+	for n, s := range r.Next {
+		const most = 3
+		if n == most {
+			say("  ", fmt.Sprintf("and %d more in the report", len(r.Next)-most))
+			break
+		}
+		say(fmt.Sprintf("  %d. ", n+1), s.Do)
+		if s.Command != "" {
+			say("     $ ", s.Command)
+		}
+		say("     ", "Risk: "+s.Risk+". Expected: "+s.Expect+". Check: "+s.Check+". Undo: "+s.Undo+".")
+	}
+	list("Never", r.Never)
 	return b.String()
+}
+
+func arrow(n int) string {
+	if n == 0 {
+		return "    "
+	}
+	return "  ← "
+}
+
+func citedPlain(s Statement) string {
+	if len(s.Cites) == 0 {
+		return s.Text
+	}
+	return s.Text + " [" + strings.Join(s.Cites, ", ") + "]"
+}
+
+// doneIn is a line for each action.
+func doneIn(actions []Action) []Statement {
+	out := []Statement{}
+	for _, a := range actions {
+		text := fmt.Sprintf("%s on %s: %s", a.Runbook, a.Target, a.Status)
+		if a.Why != "" {
+			text += ", " + a.Why
+		}
+		out = append(out, cite(text, a.After.Cites...))
+	}
+	return out
 }
 
 // wrap breaks text between words; a word longer than a line is cut.

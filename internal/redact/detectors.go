@@ -2,9 +2,17 @@ package redact
 
 import (
 	"bytes"
+	"math"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
+)
+
+// How many bytes a pattern may look at that goes over lines.
+const (
+	someLines = 1000
+	unlimited = math.MaxInt
 )
 
 // lookBehind bounds how much text before a literal a detector looks at.
@@ -20,7 +28,9 @@ type detector struct {
 	literals []string                                 // lower case, at least prefixLen bytes
 	follow   string                                   // one of these bytes follows the literal; "" for any
 	before   func(text []byte, at int) bool           // what stands before the literal; nil for anything
-	pattern  *regexp.Regexp                           // starts at the literal
+	after    func(text []byte, end int) bool          // what stands behind the literal; nil for anything
+	reach    int                                      // how many bytes the pattern may look at; 0: the rest of the line
+	pattern  func() *regexp.Regexp                    // starts at the literal
 	pass     func(text []byte, from, to int) bool     // true: it only looks like a secret
 	special  func(text []byte, at int) (from, to int) // in place of pattern
 }
@@ -36,7 +46,17 @@ func (d *detector) find(text []byte, at, floor int) (from, to int, found bool) {
 		from = max(from, floor)
 		return from, to, from < to
 	}
-	m := d.pattern.FindSubmatchIndex(text[at:])
+	rest := text[at:]
+	switch {
+	case d.reach > 0:
+		rest = rest[:min(len(rest), d.reach)]
+	default:
+		// A short text is matched ten times faster than the start of a long one.
+		if i := bytes.IndexByte(rest[:min(len(rest), someLines)], '\n'); i >= 0 {
+			rest = rest[:i+1]
+		}
+	}
+	m := d.pattern().FindSubmatchIndex(rest)
 	if m == nil {
 		return 0, 0, false
 	}
@@ -60,7 +80,10 @@ func firstGroup(m []int, base int) (from, to int) {
 // Only the end counts: "PasswordAuthentication" and "max_tokens" hold none.
 func secretNames() []string {
 	names := []string{"password", "passwd", "passphrase", "passwort", "pass", "pwd", "secret", "token", "credential", "credentials"}
-	for _, word := range []string{"api", "access", "secret", "private", "encryption", "account", "shared"} {
+	names = append(names, "psk", "sessid", "sessionid", "key-data", "storepass", "keypass", "requirepass", "masterauth")
+	for _, word := range []string{
+		"api", "access", "secret", "private", "encryption", "account", "shared", "routing", "integration", "license", "signing", "app", "master", "webhook", "hmac",
+	} {
 		for _, joint := range []string{"", "_", "-", "."} {
 			names = append(names, word+joint+"key", word+joint+"key"+joint+"id")
 		}
@@ -72,7 +95,7 @@ func secretNames() []string {
 // to white space; or in JSON also a number or a list, while null, true and
 // false hide nothing.
 const (
-	quoted    = `\\?"((?:[^"\\\n]|\\[^\n])+)|'([^'\n]+)`
+	quoted    = `\\{0,7}"((?:[^"\\\n]|\\[^\n])+)|'([^'\n]+)`
 	value     = `(?:` + quoted + `|([^\s"']\S*))`
 	jsonValue = `(?:` + quoted + `|(-?[0-9][0-9.eE+-]*)|(\[[^\]\n]*)|null|true|false|[{"'])`
 	toLineEnd = `(?:\\?"([^"\n]+)|'([^'\n]+)|([^\r\n"']+))`
@@ -80,28 +103,32 @@ const (
 	afterName = "\\\"'] \t:=>"
 )
 
+// at compiles a pattern that begins where it is tried, when it is first needed:
+// most of them never are.
+func at(pattern string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(?:` + pattern + `)`) })
+}
+
+// detectors returns those of plain text, and those that decode first.
 func detectors() []detector {
-	at := func(pattern string) *regexp.Regexp { return regexp.MustCompile(`^(?:` + pattern + `)`) }
-	return append(commandLines(), []detector{
-		{kind: "private_key", literals: []string{"-----begin "}, pattern: at(
-			`-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----([\s\S]*?)(?:-----END [A-Z0-9 ]{0,30}PRIVATE KEY|\z)`)},
+	plain := plainDetectors()
+	inside := newRedactor(plain)
+	return append(plain, encodedSecrets(func(text []byte) bool { return len(inside.Count(text)) > 0 })...)
+}
+
+func plainDetectors() []detector {
+	return slices.Concat(commandLines(), vendorTokens(), configurations(), []detector{
+		{kind: "private_key", reach: unlimited, literals: []string{"-----begin ", "---- begin "}, after: announcesKey, pattern: at(
+			`-{4,5} ?BEGIN [A-Z0-9 ]{0,30}(?:PRIVATE KEY|OpenVPN Static key V1)(?: BLOCK)?(?:-----|(?: ----))` +
+				`([\s\S]*?)(?:-{4,5} ?END [A-Z0-9 ]{0,30}(?:PRIVATE KEY|OpenVPN Static key)|\z)`)},
 		{kind: "private_key", literals: []string{"-----end "}, special: headlessKeyBlock},
 		{kind: "private_key", literals: []string{"age-secret-key-1"}, pattern: at(`(?i:(age-secret-key-1[a-z0-9]+))`)},
-		{kind: "url", literals: []string{"://"}, pattern: at(
+		{kind: "url", literals: []string{"://"}, after: namesUser, pattern: at(
 			`://(?:[^\s"'<>/?#@:]*:([^\s"'<>/?#]+)@|([^\s"'<>/?#@:]{20,})@|(?i:hooks\.slack\.com/(?:services|workflows)/)([A-Za-z0-9_/-]+))`)},
 		{kind: "authorization", literals: []string{"authorization"}, follow: afterName, pattern: at(`.{13}["']?` + separator + toLineEnd)},
 		{kind: "bearer", literals: []string{"bearer"}, follow: " \t", before: wordStarts, pattern: at(`.{6}[ \t]+([A-Za-z0-9._~+/=-]{8,})`)},
 		{kind: "cookie", literals: []string{"cookie"}, follow: afterName, pattern: at(`.{6}["']?` + separator + toLineEnd)},
-		{
-			kind: "token", before: wordStarts, literals: []string{
-				"ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "gldt-", "glrt-", "glcbt-", "glptt-", "glft-", "glsoat-",
-				"xox", "xapp-", "aiza", "sk_live_", "rk_live_", "sk-", "npm_", "pypi-", "hvs.", "hvb.", "dop_v1_",
-			},
-			pattern: at(`(gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|gl(?:pat|dt|rt|cbt|ptt|ft|soat)-[\w.-]{16,}` +
-				`|xox[a-z]-[A-Za-z0-9-]{10,}|xapp-[A-Za-z0-9-]{10,}|AIza[\w-]{30,}|[sr]k_live_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{20,}` +
-				`|npm_[A-Za-z0-9]{30,}|pypi-[\w-]{40,}|hv[sb]\.[\w-]{20,}|dop_v1_[a-f0-9]{40,})`),
-		},
-		{kind: "aws_key", literals: []string{"akia", "asia"}, before: wordStarts, pattern: at(`(A(?:KIA|SIA)[A-Z0-9]{16})\b`)},
+		{kind: "aws_key", literals: []string{"akia", "asia", "abia", "acca"}, before: wordStarts, pattern: at(`(A(?:KIA|SIA|BIA|CCA)[A-Z0-9]{16})\b`)},
 		{kind: "jwt", literals: []string{"eyj"}, before: wordStarts, pattern: at(`(eyJ[\w-]{8,}(?:\.[\w-]+){1,4})`)},
 		{
 			// crypt(5) names the prefixes.
@@ -116,20 +143,58 @@ func detectors() []detector {
 			pattern: at(`(SCRAM-SHA-\d{1,4}\$[\w.+/=:$]{16,}|md5[0-9a-f]{32}\b)`),
 		},
 		{kind: "dsn", literals: []string{"@tcp(", "@tcp6(", "@unix("}, special: passwordBeforeAt},
-		{kind: "command_line", literals: []string{"login"}, follow: " \t", before: wordStarts, pattern: at(`.{5}[ \t]+\S+[ \t]+password[ \t]+(\S+)`)},
 		{
 			kind: "command_line", literals: []string{" -u", "\t-u", "--user", "--proxy-user"}, follow: " =\"'",
 			pattern: at(`[ \t]?--?[a-z-]{1,10}[ =]["']?[^\s:"']*:([^\s"']+)`),
 		},
 		{
-			kind: "assignment", literals: secretNames(), follow: afterName, pass: isPlainSetting,
+			kind: "assignment", literals: secretNames(), follow: afterName, after: assigns, pass: isPlainSetting,
 			pattern: at(`[A-Za-z0-9_.-]{3,20}(?:` +
-				`\\?"[ \t]*:[ \t]*` + jsonValue +
-				`|(?:\\?["'\]]){0,4}` + separator + value +
+				`\\{0,7}"[ \t]*:[ \t]*` + jsonValue +
+				`|(?:\\{0,7}["'\]]){0,4}` + separator + value +
 				`|(?:[ \t]+[\w:.-]{1,20}="[^"<>\n]*")?>([^<>\n]+)<)`),
 		},
 		{kind: "assignment", literals: secretNames(), follow: " \t", before: optionStarts, pattern: at(`[A-Za-z0-9_.-]{3,20}[ \t]+` + value)},
-	}...)
+	})
+}
+
+// namesUser reports whether the authority that begins at text[end] has a user,
+// or is of a service whose paths are secret. Most have not.
+func namesUser(text []byte, end int) bool {
+	authority := text[end:min(len(text), end+someLines)]
+	if i := bytes.IndexAny(authority, " \t\n\"'<>/?#"); i >= 0 {
+		authority = authority[:i]
+	}
+	return bytes.IndexByte(authority, '@') >= 0 || bytes.EqualFold(authority, []byte("hooks.slack.com"))
+}
+
+// announcesKey reports whether the line of a BEGIN is that of a private key:
+// certificates, of which a host has hundreds, are not searched to their end.
+func announcesKey(text []byte, end int) bool {
+	line, _, _ := bytes.Cut(text[end:min(len(text), end+60)], []byte("\n"))
+	return bytes.Contains(line, []byte("PRIVATE KEY")) || bytes.Contains(line, []byte("OpenVPN Static key"))
+}
+
+// assigns reports whether what stands behind a name can give it a value: quotes
+// and blanks, then a separator, or the attribute of an XML element. It keeps
+// "Failed password for", of which logs are full, away from the pattern.
+func assigns(text []byte, end int) bool {
+	i, most := end, min(len(text), end+40)
+	for i < most && strings.IndexByte("\\\"'] \t", text[i]) >= 0 {
+		i++
+	}
+	if i == most {
+		return i < len(text)
+	}
+	if strings.IndexByte(":=>", text[i]) >= 0 {
+		return true
+	}
+	for from := i; i < most && i > end && (isWord(text[i]) || text[i] == ':'); i++ {
+		if i+2 < most && text[i+1] == '=' && text[i+2] == '"' {
+			return i-from < 20
+		}
+	}
+	return false
 }
 
 // wordStarts reports whether a word begins at text[at]. A hyphen goes on with

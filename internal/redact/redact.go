@@ -42,13 +42,17 @@ type Redactor struct {
 // Known secrets of fewer than four bytes are not searched for.
 func New(extra ...string) *Redactor {
 	ds := detectors()
-	r := &Redactor{search: newLiteralSearch(ds), mark: regexp.MustCompile(`^\[redacted:[a-z_]{1,20}\]`)}
+	r := newRedactor(ds)
 	for _, secret := range extra {
 		r.addKnown(secret, ds)
 	}
 	// The longest first, so that a secret which contains another goes whole.
 	slices.SortFunc(r.known, func(a, b []byte) int { return len(b) - len(a) })
 	return r
+}
+
+func newRedactor(ds []detector) *Redactor {
+	return &Redactor{search: newLiteralSearch(ds), mark: regexp.MustCompile(`^\[redacted:[a-z_]{1,20}\]`)}
 }
 
 func (r *Redactor) addKnown(secret string, ds []detector) {
@@ -115,6 +119,11 @@ func (r *Redactor) Redact(text []byte) []byte {
 func (r *Redactor) Count(text []byte) map[string]int {
 	_, hits := r.redact(text)
 	return hits
+}
+
+// RedactCounted is Redact and Count in one pass. counts is never nil.
+func (r *Redactor) RedactCounted(text []byte) (clean []byte, counts map[string]int) {
+	return r.redact(text)
 }
 
 // redact looks again until nothing is found: a mark can make a neighbour

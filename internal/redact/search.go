@@ -12,16 +12,19 @@ const (
 // slower.
 type literalSearch struct {
 	lower   [256]byte
-	entries [1 << prefixBits][]entry // by the hash of their first three bytes
+	bucket  [1 << prefixBits]uint16 // by the hash of the first three bytes: where in entries; 0 for none. 64 KB, which stay in the cache
+	entries [][]entry
 }
 
+// entry is a literal with all that it may announce.
 type entry struct {
-	literal  string
-	detector *detector
+	literal   string
+	fourth    byte // of the literal, which tells most of those apart that begin the same; 0 when it has none
+	detectors []*detector
 }
 
 func newLiteralSearch(ds []detector) *literalSearch {
-	s := &literalSearch{}
+	s := &literalSearch{entries: make([][]entry, 1)}
 	for i := range s.lower {
 		s.lower[i] = byte(i)
 		if 'A' <= i && i <= 'Z' {
@@ -30,14 +33,32 @@ func newLiteralSearch(ds []detector) *literalSearch {
 	}
 	for i := range ds {
 		for _, literal := range ds[i].literals {
-			var h uint32
-			for j := range prefixLen {
-				h = s.hash(h, literal[j])
-			}
-			s.entries[h] = append(s.entries[h], entry{literal, &ds[i]})
+			s.add(literal, &ds[i])
 		}
 	}
 	return s
+}
+
+func (s *literalSearch) add(literal string, d *detector) {
+	var h uint32
+	for j := range prefixLen {
+		h = s.hash(h, literal[j])
+	}
+	if s.bucket[h] == 0 {
+		s.bucket[h], s.entries = uint16(len(s.entries)), append(s.entries, nil)
+	}
+	bucket := &s.entries[s.bucket[h]]
+	for i := range *bucket {
+		if e := &(*bucket)[i]; e.literal == literal {
+			e.detectors = append(e.detectors, d)
+			return
+		}
+	}
+	e := entry{literal: literal, detectors: []*detector{d}}
+	if len(literal) > prefixLen {
+		e.fourth = literal[prefixLen]
+	}
+	*bucket = append(*bucket, e)
 }
 
 // hash rolls c in and the byte three places back out.
@@ -51,13 +72,20 @@ func (s *literalSearch) next(text []byte, from int) (at int, candidates []*detec
 	var h uint32
 	for i := from; i < len(text); i++ {
 		h = s.hash(h, text[i])
-		at = i - prefixLen + 1
-		if s.entries[h] == nil || at < from {
+		if s.bucket[h] == 0 {
 			continue
 		}
-		for _, e := range s.entries[h] {
-			if s.hasAt(text, at, e) {
-				candidates = append(candidates, e.detector)
+		if at = i - prefixLen + 1; at < from {
+			continue
+		}
+		var fourth byte
+		if i+1 < len(text) {
+			fourth = s.lower[text[i+1]]
+		}
+		entries := s.entries[s.bucket[h]]
+		for k := range entries {
+			if e := &entries[k]; e.fourth == fourth || e.fourth == 0 {
+				candidates = s.announced(text, at, e, candidates)
 			}
 		}
 		if candidates != nil {
@@ -67,15 +95,22 @@ func (s *literalSearch) next(text []byte, from int) (at int, candidates []*detec
 	return len(text), nil
 }
 
-func (s *literalSearch) hasAt(text []byte, at int, e entry) bool {
+// announced adds the detectors that the entry announces at text[at].
+func (s *literalSearch) announced(text []byte, at int, e *entry, found []*detector) []*detector {
 	end := at + len(e.literal)
 	if end > len(text) {
-		return false
+		return found
 	}
 	for i := range len(e.literal) {
 		if s.lower[text[at+i]] != e.literal[i] {
-			return false
+			return found
 		}
 	}
-	return e.detector.follow == "" || end < len(text) && strings.IndexByte(e.detector.follow, text[end]) >= 0
+	for _, d := range e.detectors {
+		if d.follow != "" && (end >= len(text) || strings.IndexByte(d.follow, text[end]) < 0) || d.after != nil && !d.after(text, end) {
+			continue
+		}
+		found = append(found, d)
+	}
+	return found
 }
