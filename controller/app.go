@@ -51,6 +51,7 @@ type App struct {
 	pages    http.Handler
 
 	digest, due, bundles, messages bell
+	questions, rules               bell
 	arrivals                       bell   // an agent may reach what none did
 	calls, ends                    *quota // escalations and resolutions that people are told of one by one
 
@@ -90,6 +91,7 @@ func New(ctx context.Context, o Options) (*App, error) {
 		return nil, err
 	}
 	a.digest, a.due, a.bundles, a.messages, a.arrivals = newBell(), newBell(), newBell(), newBell(), newBell()
+	a.questions, a.rules = newBell(), newBell()
 	a.calls, a.ends = &quota{most: singlyAtMost, within: singlyWithin}, &quota{most: singlyAtMost, within: singlyWithin}
 	a.metrics = newMetrics(a)
 	secrets := redact.New()
@@ -181,6 +183,10 @@ func (a *App) Start(ctx context.Context) error {
 	a.run(func() { a.every(work, a.due, time.Second, a.reconcileDue) })
 	a.run(func() { a.every(work, a.bundles, 2*time.Second, a.writeBundles) })
 	a.run(func() { a.every(work, a.messages, 2*time.Second, a.sendMessages) })
+	a.run(func() { a.every(work, a.rules, rulesEvery, a.readRules) })
+	for range askers {
+		a.run(func() { a.every(work, a.questions, 2*time.Second, a.askPrometheus) })
+	}
 	a.run(func() { a.every(work, newBell(), time.Second, a.runChecks) })
 	a.run(func() { a.every(work, newBell(), time.Second, a.watchClock) })
 	a.run(func() { a.every(work, newBell(), retireEvery, a.retire) })
@@ -260,7 +266,7 @@ func (a *App) warnUnheard(ctx context.Context) {
 
 func (a *App) world() World {
 	s := a.settings.Load()
-	return World{Inventory: s.Inventory, Catalogue: s.Catalogue, Policy: s.Policy, Enrolled: a.isEnrolled, Channels: len(s.Channels)}
+	return World{Inventory: s.Inventory, Catalogue: s.Catalogue, Policy: s.Policy, Enrolled: a.isEnrolled, Channels: len(s.Channels), Prometheus: s.Prometheus}
 }
 
 func (a *App) isEnrolled(agent string) bool { return (*a.enrolled.Load())[agent] }
@@ -291,6 +297,8 @@ func (a *App) wake(queue string) {
 		a.bundles.ring()
 	case queueNotify:
 		a.messages.ring()
+	case queuePrometheus:
+		a.questions.ring()
 	default:
 		if agent, ok := cutAgent(queue); ok {
 			a.agents.Wake(agent)

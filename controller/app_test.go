@@ -141,7 +141,7 @@ func (s *served) closedLabels() {
 	families, err := s.app.metrics.registry.Gather()
 	s.must(err)
 	word := regexp.MustCompile(`^[a-z_]{1,60}$`)
-	closed := map[string]bool{"agent": true, queueBundle: true, queueNotify: true}
+	closed := map[string]bool{"agent": true, queueBundle: true, queueNotify: true, queuePrometheus: true}
 	for _, r := range triage.Reasons() {
 		closed[string(r)] = true
 	}
@@ -165,7 +165,7 @@ func (s *served) closedLabels() {
 			}
 		}
 	}
-	if want := len(triage.Reasons()) + len(incident.Statuses()) + len(refusals()) + 3; seen != want {
+	if want := len(triage.Reasons()) + len(incident.Statuses()) + len(refusals()) + 4; seen != want {
 		s.Errorf("%d label values, want %d", seen, want)
 	}
 }

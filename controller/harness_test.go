@@ -226,7 +226,7 @@ func (d *desk) wantKind(err error, kind fault.Kind) {
 func (d *desk) settle() {
 	d.Helper()
 	for _, work := range []func(context.Context) error{
-		d.app.digestAll, d.app.reconcileDue, d.app.runChecks, d.app.writeBundles, d.app.sendMessages,
+		d.app.digestAll, d.app.reconcileDue, d.app.askPrometheus, d.app.runChecks, d.app.writeBundles, d.app.sendMessages,
 	} {
 		d.must(work(d.Context()))
 	}

@@ -24,8 +24,9 @@ const (
 
 // The queues of work that a controller does itself.
 const (
-	queueBundle = "bundle"
-	queueNotify = "notify"
+	queueBundle     = "bundle"
+	queueNotify     = "notify"
+	queuePrometheus = "prometheus"
 )
 
 func agentQueue(agent string) string { return "agent:" + agent }
@@ -76,6 +77,9 @@ func (t *turn) planSpec(run *incident.Run) (job.PlanSpec, error) {
 }
 
 func (t *turn) orderMeasurement(key string) error {
+	if key == incident.ByAlerts {
+		return t.orderQuestion()
+	}
 	cause, _, object := incident.SplitKey(key)
 	doc, hold, ok := t.world.Catalogue.Measurement(cause)
 	if !ok {

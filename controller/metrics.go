@@ -128,7 +128,7 @@ func (s state) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.NewInvalidMetric(jobsDesc(), err)
 		return
 	}
-	for _, queue := range []string{"agent", queueBundle, queueNotify} {
+	for _, queue := range []string{"agent", queueBundle, queueNotify, queuePrometheus} {
 		ch <- prometheus.MustNewConstMetric(jobsDesc(), prometheus.GaugeValue, float64(jobs[queue]), queue)
 	}
 }

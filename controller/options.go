@@ -10,6 +10,7 @@ import (
 	"github.com/secondline-ops/secondline/controller/intake"
 	"github.com/secondline-ops/secondline/controller/inventory"
 	"github.com/secondline-ops/secondline/controller/notify"
+	"github.com/secondline-ops/secondline/controller/prometheus"
 	"github.com/secondline-ops/secondline/controller/store"
 	"github.com/secondline-ops/secondline/controller/triage"
 	"github.com/secondline-ops/secondline/diagnostics"
@@ -25,6 +26,9 @@ type Settings struct {
 	Policy    triage.Policy
 	Channels  []notify.Sender
 	Retention Retention
+	// Prometheus are the servers whose rules say when an alert's fault began, and
+	// whose answers prove that it is gone; nil for none.
+	Prometheus *prometheus.Servers
 }
 
 // Options are what a controller is made of. Everything that could not be

@@ -11,6 +11,7 @@ import (
 	"github.com/secondline-ops/secondline/controller/incident"
 	"github.com/secondline-ops/secondline/controller/inventory"
 	"github.com/secondline-ops/secondline/controller/limits"
+	"github.com/secondline-ops/secondline/controller/prometheus"
 	"github.com/secondline-ops/secondline/controller/store"
 	"github.com/secondline-ops/secondline/controller/triage"
 	"github.com/secondline-ops/secondline/internal/fault"
@@ -53,6 +54,8 @@ type World struct {
 	// Enrolled reports whether an agent of the name may be given work.
 	Enrolled func(agent string) bool
 	Channels int // how many there are to reach people by
+	// Prometheus has the rules of the configured servers; a decision only looks them up.
+	Prometheus *prometheus.Servers
 }
 
 // Step moves the incident as far as it goes by itself.
@@ -174,7 +177,7 @@ func (t *turn) rateUsedUp(d triage.Decision, err error) triage.Decision {
 
 func (t *turn) situation() triage.Situation {
 	return triage.Situation{
-		Incident: t.in, HasAgent: t.world.reaches(t.in.Entity), Catalogue: t.world.Catalogue, Policy: t.world.Policy, Now: t.at,
+		Incident: t.in, HasAgent: t.world.reaches(t.in.Entity), Askable: t.world.askable(t.in), Catalogue: t.world.Catalogue, Policy: t.world.Policy, Now: t.at,
 	}
 }
 

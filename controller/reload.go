@@ -49,7 +49,9 @@ func (a *App) Reload(ctx context.Context) error {
 		a.loading.refused(err, a.o.Now())
 		return err
 	}
+	next.Prometheus.Inherit(a.settings.Load().Prometheus)
 	a.settings.Store(&next)
+	a.rules.ring()
 	a.loading.loaded(a.o.Now())
 	a.due.ring()
 	a.warnUnheard(ctx)

@@ -175,6 +175,7 @@ func (r *Reconciler) takeIn(ctx context.Context, tx store.Tx, b *batch, end func
 			b.turns, b.byID[in.ID] = append(b.turns, t), t
 		}
 		if opened {
+			in.HeldBefore(*s.Signal, world.heldBefore(*s.Signal), now)
 			near.add(in)
 		} else if in != nil {
 			near.addIdentity(in, s.Identity)

@@ -366,18 +366,17 @@ type Act struct {
 
 // RunbookInfo is a runbook of the catalogue.
 type RunbookInfo struct {
-	Name     string      `json:"name"`
-	Title    string      `json:"title"`
-	Owner    string      `json:"owner"`
-	Cures    []string    `json:"cures"`
-	Inputs   []InputInfo `json:"inputs"`
-	Steps    []StepInfo  `json:"steps"`
-	Calls    []string    `json:"calls"` // the runbooks whose steps it also does, each at the digest that it names
-	Autonomy string      `json:"autonomy"`
-	Digest   string      `json:"digest"`
-	File     string      `json:"file"`
-	// SelfService says that requesters may start it on what is theirs.
-	SelfService bool `json:"self_service"`
+	Name        string      `json:"name"`
+	Title       string      `json:"title"`
+	Owner       string      `json:"owner"`
+	Cures       []string    `json:"cures"`
+	Inputs      []InputInfo `json:"inputs"`
+	Steps       []StepInfo  `json:"steps"`
+	Calls       []string    `json:"calls"` // the runbooks whose steps it also does, each at the digest that it names
+	Autonomy    string      `json:"autonomy"`
+	Digest      string      `json:"digest"`
+	File        string      `json:"file"`
+	SelfService bool        `json:"self_service"` // requesters may start it on what is theirs
 }
 
 // StepInfo is a step of a runbook.

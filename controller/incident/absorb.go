@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/secondline-ops/secondline/internal/yamlx"
 )
 
 // MaxSymptoms bounds what one incident holds; signals beyond it are kept as
@@ -25,6 +27,22 @@ func Open(id string, sig Signal, hints map[string]string, now time.Time) *Incide
 	in.Note(now, "source:"+sig.Source, EventOpened, "first_signal", sig.Title, map[string]string{"signal": sig.ID, "entity": sig.Entity})
 	in.Absorb(sig, now)
 	return in
+}
+
+// HeldBefore moves the onset back to when the fault began, of an incident that
+// the signal has just opened: its source said so only after the symptom had held
+// for a while (the "for" of a Prometheus rule).
+func (in *Incident) HeldBefore(sig Signal, held time.Duration, now time.Time) {
+	if held <= 0 || sig.StartsAt.IsZero() || !in.OnsetAt.Equal(sig.StartsAt) {
+		return // without the source's time of firing there is nothing to count back from
+	}
+	in.OnsetAt = sig.StartsAt.Add(-held)
+	layout := time.TimeOnly
+	if in.OnsetAt.UTC().Format(time.DateOnly) != now.UTC().Format(time.DateOnly) {
+		layout = time.DateTime
+	}
+	in.Note(now, "source:"+sig.Source, EventSignal, "onset", fmt.Sprintf("fired at %s after %s, so since %s",
+		sig.StartsAt.UTC().Format(layout), yamlx.FormatDuration(held), in.OnsetAt.UTC().Format(layout)), map[string]string{"signal": sig.ID})
 }
 
 // Request makes an incident for a run that a person asks for, without a signal.

@@ -216,7 +216,7 @@ const (
 // messages to send, due checks).
 type Job struct {
 	ID         string
-	Queue      string // "agent:NAME", "notify", "bundle"
+	Queue      string // "agent:NAME", "notify", "bundle", "prometheus"
 	Kind       string
 	Key        string // unique: the same key is the same work
 	Incident   string

@@ -98,8 +98,11 @@ func (s Situation) weighPlan(run *incident.Run) Decision {
 		return d
 	}
 	band := diagnostics.Possible
-	if run.Hypothesis != nil {
+	switch {
+	case run.Hypothesis != nil:
 		band = run.Hypothesis.Band
+	case run.RequestedBy != "": // attended: a person asked for exactly this
+		band = diagnostics.Confirmed
 	}
 	level, by := s.Policy.LevelFor(run.Plan, band, s.Now)
 	switch level {
@@ -161,7 +164,7 @@ func (s Situation) fromRemediating() Decision {
 	d.Detail = run.Result.Why
 	switch run.Result.Status {
 	case runbooks.RunVerified:
-		d.Action, d.Reason, d.Key = Verify, RunVerified, s.proofKey(run)
+		d.Action, d.Reason, d.Key = Verify, RunVerified, s.way(s.proofKey(run), run.EndedAt)
 	case runbooks.RunRefuted, runbooks.RunUndone, runbooks.RunFailed, runbooks.RunRefused, runbooks.RunRejected, runbooks.RunCancelled:
 		d.Action, d.Reason = GiveUpOn, RunNotVerified
 	case runbooks.RunUnknown, runbooks.RunPlanned, runbooks.RunWaiting, runbooks.RunRunning:

@@ -60,6 +60,7 @@ type Catalogue interface {
 type Situation struct {
 	Incident  *incident.Incident
 	HasAgent  bool // an enrolled agent reaches the entity
+	Askable   bool // the expressions of all its alerts can be asked again
 	Catalogue Catalogue
 	Policy    Policy
 	Now       time.Time
@@ -88,7 +89,9 @@ func Decide(s Situation) Decision {
 // looks whether that can be reached.
 func needsAgent(d Decision) bool {
 	switch d.Action {
-	case Diagnose, Verify, Measure:
+	case Verify, Measure:
+		return d.Key != incident.ByAlerts
+	case Diagnose:
 		return true
 	case Plan:
 		return d.RunID == ""
@@ -131,6 +134,9 @@ func (s Situation) awaitReport() Decision {
 	if run := s.Incident.FindRun(w.RunID); run != nil && run.Paused != "" {
 		return Decision{Action: Wait, Reason: RunPaused, Detail: run.Paused}
 	}
+	if w.Key == incident.ByAlerts {
+		return s.awaitAnswer()
+	}
 	overdue := w.Deadline.Add(s.Policy.ReportGrace)
 	if s.Now.Before(overdue) || w.Warned {
 		d := Decision{Action: Wait, Reason: JobInFlight, Detail: w.Kind + " by agent " + w.Agent}
@@ -140,6 +146,19 @@ func (s Situation) awaitReport() Decision {
 		return d
 	}
 	return Decision{Action: Escalate, Reason: AgentSilent, Detail: fmt.Sprintf("agent %s, %s since %s", w.Agent, w.Kind, w.Since.UTC().Format(time.RFC3339))}
+}
+
+// awaitAnswer waits for what the controller does itself. Its queue is worked off
+// by whichever runs, so that only a lost job comes to the end of its time.
+func (s Situation) awaitAnswer() Decision {
+	w := s.Incident.Work
+	switch {
+	case w.Warned:
+		return Decision{Action: Wait, Reason: JobInFlight, Detail: w.Kind}
+	case s.Now.Before(w.Deadline):
+		return Decision{Action: Wait, Reason: JobInFlight, Detail: w.Kind, LookAt: w.Deadline}
+	}
+	return Decision{Action: Escalate, Reason: CannotVerify, Detail: "nobody asked for the alerts since " + w.Since.UTC().Format(time.RFC3339)}
 }
 
 func (s Situation) fromNew() Decision {
@@ -211,6 +230,9 @@ func (s Situation) fromEscalated() Decision {
 	if s.sourceIsWrong() {
 		reason = SourceIsWrong
 	}
+	if later, ok := s.askLater(reason); ok {
+		return later
+	}
 	return Decision{Action: Wait, Reason: reason}
 }
 
@@ -231,9 +253,9 @@ func (s Situation) lateReport() (Decision, bool) {
 	if len(in.Symptoms) == 0 {
 		return runEnded(in), true
 	}
-	key := s.proofKey(run)
-	if key == "" {
-		return Decision{}, false
+	key := s.way(s.proofKey(run), run.EndedAt)
+	if key == "" || key == incident.ByAlerts && in.Escalation != nil && in.Escalation.Named == string(CannotVerify) {
+		return Decision{}, false // whoever was called for want of an answer is not called for it again
 	}
 	if m := in.Measured; m != nil && m.Key == key && !m.At.Before(run.EndedAt) {
 		switch m.Gone {
@@ -244,6 +266,6 @@ func (s Situation) lateReport() (Decision, bool) {
 		case expr.CannotTell:
 		}
 	}
-	d := s.measureAgain(Verify, RunVerified, key)
+	d := s.measureAgain(Verify, RunVerified, key, run.EndedAt)
 	return d, d.Action != Escalate
 }

@@ -18,6 +18,7 @@ type Policy struct {
 	ReportGrace     time.Duration // beyond a job's deadline, before its agent counts as silent
 	RetryAfter      time.Duration // pause after a job without a finding
 	UnverifiedHold  time.Duration // how long "source says resolved" must stay, where nothing can be measured
+	AlertLag        time.Duration // how long an alert's expression may go on after a cure: it looks back over minutes
 	MaxHold         time.Duration // longest hold of a verification; 0 means as the runbook says
 }
 
@@ -36,7 +37,7 @@ func DefaultPolicy() Policy {
 	return Policy{
 		Level: runbooks.Approve, MaxAttempts: 3, MaxFailures: 3,
 		ApprovalTimeout: time.Hour, ReportGrace: 30 * time.Second, RetryAfter: 10 * time.Second,
-		UnverifiedHold: 5 * time.Minute,
+		UnverifiedHold: 5 * time.Minute, AlertLag: 10 * time.Minute,
 	}
 }
 

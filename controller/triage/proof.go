@@ -27,6 +27,23 @@ func (s Situation) proofKey(run *incident.Run) string {
 	return ""
 }
 
+// way is how a symptom is measured (DESIGN promise 3): by the hypothesis, whose
+// predicate an agent asks on the host; where that cannot be, or could not tell,
+// by the expressions of the alerts; "" when neither can be. A way that was taken
+// since the time is not left for the other again.
+func (s Situation) way(hypothesis string, since time.Time) string {
+	in := s.Incident
+	m := in.Measured
+	asked := m != nil && m.Key == incident.ByAlerts && !m.At.Before(since)
+	switch {
+	case !s.Askable, asked && m.Pointless:
+		return hypothesis
+	case asked, hypothesis == "", !s.HasAgent, in.Failures >= s.Policy.MaxFailures:
+		return incident.ByAlerts
+	}
+	return hypothesis
+}
+
 // fromVerifying waits for proof. Without a way to measure, the source's word
 // that it is over, held for a while, closes it as unverified.
 func (s Situation) fromVerifying() Decision {
@@ -37,7 +54,7 @@ func (s Situation) fromVerifying() Decision {
 	}
 	key := ""
 	if run != nil {
-		key = s.proofKey(run)
+		key = s.way(s.proofKey(run), run.EndedAt)
 	}
 	if key == "" {
 		if d, told := s.sourceResolved(); told {
@@ -50,21 +67,35 @@ func (s Situation) fromVerifying() Decision {
 	}
 	m := in.Measured
 	if m == nil || m.Key != key || m.At.Before(run.EndedAt) {
-		return s.measureAgain(Verify, RunVerified, key)
+		return s.measureAgain(Verify, RunVerified, key, run.EndedAt)
 	}
 	switch m.Gone {
 	case expr.True:
 		return Decision{Action: Resolve, Reason: MeasuredGone, Detail: m.Text}
 	case expr.False:
+		if key == incident.ByAlerts && s.Now.Before(run.EndedAt.Add(s.Policy.AlertLag)) {
+			return s.askAgain(Verify, StillThere)
+		}
 		return Decision{Action: GiveUpOn, Reason: StillThere, Key: key, RunID: run.ID, Detail: m.Text}
 	case expr.CannotTell:
 	}
-	return s.measureAgain(Verify, CannotVerify, key)
+	return s.measureAgain(Verify, CannotVerify, key, run.EndedAt)
 }
 
-// measureAgain asks for a measurement, unless too many gave no answer.
-func (s Situation) measureAgain(a Action, why Reason, key string) Decision {
+// measureAgain asks for a measurement, unless too many since the time gave no
+// answer.
+func (s Situation) measureAgain(a Action, why Reason, key string, since time.Time) Decision {
 	in := s.Incident
+	if key == incident.ByAlerts {
+		m := in.Measured
+		switch {
+		case m == nil || m.Key != key || m.At.Before(since):
+			return Decision{Action: a, Reason: why, Key: key}
+		case s.leftUntold(m):
+			return Decision{Action: Escalate, Reason: CannotVerify, Key: key, Detail: m.Text}
+		}
+		return s.askAgain(a, why)
+	}
 	if in.Failures >= s.Policy.MaxFailures {
 		return Decision{Action: Escalate, Reason: CannotVerify, Key: key, Detail: in.LastFailure}
 	}
@@ -72,6 +103,51 @@ func (s Situation) measureAgain(a Action, why Reason, key string) Decision {
 		return Decision{Action: Wait, Reason: TryAgainLater, Detail: in.LastFailure, LookAt: s.retryAt()}
 	}
 	return Decision{Action: a, Reason: why, Key: key}
+}
+
+// leftUntold reports whether the alerts were asked for as often as policy allows,
+// without an answer.
+func (s Situation) leftUntold(m *incident.Measured) bool {
+	return m.Gone == expr.CannotTell && m.Times >= s.Policy.MaxFailures
+}
+
+// longestPause is between two questions for alerts that nobody can tell of: the
+// incident is a person's by then, and each question leaves its trace.
+const longestPause = time.Hour
+
+// askAgain asks for the alerts once more, after a pause that doubles.
+func (s Situation) askAgain(a Action, why Reason) Decision {
+	m := s.Incident.Measured
+	at := m.Again
+	if at.IsZero() {
+		pause := min(s.Policy.RetryAfter, longestPause)
+		for range m.Times - 1 {
+			if pause *= 2; pause >= longestPause {
+				pause = longestPause
+				break
+			}
+		}
+		at = m.At.Add(pause)
+	}
+	if s.Now.Before(at) {
+		return Decision{Action: Wait, Reason: why, Detail: m.Text, LookAt: at}
+	}
+	return Decision{Action: a, Reason: why, Key: incident.ByAlerts}
+}
+
+// askLater goes on asking for alerts of which the source says that they are
+// over, while an incident waits for a person: a server that was down comes back,
+// and an expression that still held ends later, of which no signal may tell.
+func (s Situation) askLater(why Reason) (Decision, bool) {
+	since, m := s.Incident.SourceResolvedAt(), s.Incident.Measured
+	if since.IsZero() || m == nil || m.Key != incident.ByAlerts || m.At.Before(since) || s.way(s.symptomKey(), since) != incident.ByAlerts {
+		return Decision{}, false
+	}
+	d := s.askAgain(Measure, why)
+	if d.Action == Wait {
+		d.Detail = ""
+	}
+	return d, true
 }
 
 // sourceResolved handles "the source says resolved" in a status in which work
@@ -82,7 +158,7 @@ func (s Situation) sourceResolved() (d Decision, told bool) {
 	if since.IsZero() {
 		return Decision{}, false
 	}
-	key := s.symptomKey()
+	key := s.way(s.symptomKey(), since)
 	if key == "" {
 		if until := since.Add(s.Policy.UnverifiedHold); s.Now.Before(until) {
 			return Decision{Action: Wait, Reason: SourceSaysResolved, LookAt: until}, true
@@ -96,12 +172,16 @@ func (s Situation) sourceResolved() (d Decision, told bool) {
 		case expr.False:
 			return Decision{}, false // the source is wrong: go on
 		case expr.CannotTell:
-			if in.Failures >= s.Policy.MaxFailures {
+			untold := in.Failures >= s.Policy.MaxFailures
+			if key == incident.ByAlerts {
+				untold = s.leftUntold(m)
+			}
+			if untold {
 				return Decision{}, false // and never resolved by a guess
 			}
 		}
 	}
-	return s.measureAgain(Measure, SourceSaysResolved, key), true
+	return s.measureAgain(Measure, SourceSaysResolved, key, since), true
 }
 
 // symptomKey is the hypothesis by whose predicate the symptom of this incident

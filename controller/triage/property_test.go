@@ -21,6 +21,7 @@ type machine struct {
 	in     *incident.Incident
 	policy Policy
 	agent  bool
+	ask    bool // Prometheus may be asked for the alerts
 	now    time.Time
 	jobs   int
 }
@@ -30,7 +31,7 @@ const maxMoves = 12
 
 func (m *machine) step() {
 	for range maxMoves {
-		d := Decide(Situation{Incident: m.in, HasAgent: m.agent, Catalogue: shelf(), Policy: m.policy, Now: m.now})
+		d := Decide(Situation{Incident: m.in, HasAgent: m.agent, Askable: m.ask, Catalogue: shelf(), Policy: m.policy, Now: m.now})
 		if d.Reason.Sentence() == "" {
 			m.t.Fatalf("%s without a reason that is known: %q", d.Action, d.Reason)
 		}
@@ -225,6 +226,10 @@ func (m *machine) report() {
 		run.EndedAt, run.Result = m.now, &runbooks.RunResult{Status: run.Status}
 		m.in.Failures, m.in.Measured = 0, nil
 	case "measure":
+		if w.Key == incident.ByAlerts {
+			m.answer()
+			return
+		}
 		if fails {
 			m.fail()
 			return
@@ -237,6 +242,22 @@ func (m *machine) report() {
 			m.in.Failures = 0
 		}
 	}
+}
+
+// answer is what Prometheus may say of the alerts.
+func (m *machine) answer() {
+	truth := rapid.SampledFrom([]expr.Truth{expr.True, expr.False, expr.CannotTell, expr.CannotTell}).Draw(m.t, "gone by alerts")
+	got := &incident.Measured{Key: incident.ByAlerts, Gone: truth, At: m.now, Times: 1}
+	if last := m.in.Measured; last != nil && last.Key == got.Key && last.Gone == truth {
+		got.Times += last.Times
+	}
+	if truth == expr.CannotTell {
+		got.Pointless = rapid.Bool().Draw(m.t, "pointless")
+		if !got.Pointless && rapid.Bool().Draw(m.t, "not held long enough") {
+			got.Times, got.Again = 0, m.now.Add(time.Minute)
+		}
+	}
+	m.in.Measured = got
 }
 
 func (m *machine) fail() { m.in.Failures, m.in.FailedAt = m.in.Failures+1, m.now }
@@ -308,6 +329,7 @@ func TestDecidingHoldsInAnyOrder(t *testing.T) {
 				m.now = m.now.Add(time.Duration(rapid.IntRange(1, 3000).Draw(t, "seconds")) * time.Second)
 				m.step()
 			},
+			"rules": func(t *rapid.T) { m.ask = rapid.Bool().Draw(t, "askable"); m.step() },
 			"agent": func(t *rapid.T) { m.agent = rapid.Bool().Draw(t, "reaches"); m.step() },
 		})
 	})
