@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 
 	"github.com/secondline-ops/secondline/controller/api"
@@ -126,6 +127,12 @@ func (r *running) followAll(ctx context.Context, started api.RolloutStarted) err
 	return nil
 }
 
+// gravity orders the exit codes of runs: what nobody can account for is worse
+// than what failed, and that than what was refused.
+func gravity(code int) int {
+	return slices.Index([]int{fault.ExitDone, fault.ExitRefused, fault.ExitFailed, fault.ExitUnknown}, code)
+}
+
 // finishAll shows how all runs ended; the exit code is that of the worst.
 func (r *running) finishAll(ctx context.Context, started api.RolloutStarted) error {
 	result, worst := rolledOut{Rollout: started.Rollout}, fault.ExitDone
@@ -137,7 +144,7 @@ func (r *running) finishAll(ctx context.Context, started api.RolloutStarted) err
 		}
 		result.Runs = append(result.Runs, view)
 		rows = append(rows, []string{oneLine(run.Target), strconv.Itoa(run.Wave), run.Run, view.Run.Status})
-		if code := outcomeCode(view); worst == fault.ExitDone || code == fault.ExitUnknown {
+		if code := outcomeCode(view); gravity(code) > gravity(worst) {
 			worst = code
 		}
 	}

@@ -30,6 +30,7 @@ func looking(w slowWitness) *stepRun {
 		run: &run{d: Deps{Now: time.Now}}, scope: &scope{}, action: w,
 		step:   runbooks.Step{ID: "s", Timeout: time.Minute, Effect: runbooks.Write},
 		result: runbooks.StepResult{StartedAt: time.Now()},
+		past:   history{attempt: 1, intent: &intentRecord{StartedAt: time.Now()}},
 	}
 }
 
