@@ -63,9 +63,9 @@ fuzz:
 		done; \
 	done
 
-## bench: the numbers of docs/benchmarks.md: intake beside Alertmanager, alert to first command, a thousand runbooks, steps over SSH, SSH beside ssh, clush and ansible, logs
+## bench: the numbers of docs/benchmarks.md: intake beside Alertmanager, alert to first command, a thousand runbooks, steps over SSH, SSH beside ssh, clush and ansible, logs, root causes in metrics
 .PHONY: bench
-bench: bench-logs
+bench: bench-logs bench-rca
 	$(GO) test -run '^$$' -bench . -timeout 20m ./controller/intake/intakebench
 	$(GO) test -run '^$$' -bench AlertToFirstCommand -benchtime 200x -timeout 20m ./cmd/secondline
 	$(GO) test -run '^$$' -bench Thousand -benchtime 5x -timeout 20m ./runbooks
@@ -77,6 +77,12 @@ bench: bench-logs
 bench-logs:
 	$(GO) test -count=1 -v -run TestGroupsLoghub ./diagnostics/logs
 	$(GO) test -run '^$$' -bench . ./diagnostics/logs
+
+## bench-rca: where the trouble began, from metrics: PetShop by split beside its published baseline (SECONDLINE_PETSHOP=FILE), generated cases beside BARO and NSigma, and how fast
+.PHONY: bench-rca
+bench-rca:
+	$(GO) test -run '^$$' -bench RootCause -benchtime 1x -timeout 20m ./diagnostics/metrics
+	$(GO) test -run '^$$' -bench Analyse -benchtime 20x ./diagnostics/metrics
 
 ## lab: boot the lab's company of eight servers and leave it running; needs root and Debian
 .PHONY: lab
