@@ -37,8 +37,8 @@ func (c *Checker) Plugin(info Info, specs []Spec) error {
 	if len(info.Version) > 200 {
 		bad = append(bad, errors.New("version is longer than 200 bytes"))
 	}
-	if len(info.Capabilities) != 1 || info.Capabilities[0] != CapabilityRead {
-		bad = append(bad, fmt.Errorf("capabilities %q are not exactly [%q]", info.Capabilities, CapabilityRead))
+	if err := info.Capabilities.Check(); err != nil {
+		bad = append(bad, err)
 	}
 	if len(specs) == 0 || len(specs) > maxProbes {
 		bad = append(bad, fmt.Errorf("%d probes, want 1 to %d", len(specs), maxProbes))

@@ -5,18 +5,11 @@ import (
 	"time"
 )
 
-// Capability is what a plugin asks to be allowed.
-type Capability string
-
-// CapabilityRead lets a plugin yield probes. It is the only capability there
-// is; a host refuses a plugin that asks for more, or for none.
-const CapabilityRead Capability = "read"
-
 // Info says what a plugin is.
 type Info struct {
 	Name         string // [a-z][a-z0-9_]*; its probes are known as "<name>.<probe>"
 	Version      string // of the plugin, for people
-	Capabilities []Capability
+	Capabilities Capabilities
 }
 
 // Type is the type of a field that expressions read.

@@ -96,6 +96,16 @@ func rawsFromWire(raws []*pb.Raw) []Raw {
 	return out
 }
 
+// Carried returns the value as it comes off the wire: with the Go types that a
+// host sees. An error names what the wire does not carry.
+func Carried(v Value) (Value, error) {
+	wire, err := valueToWire(v, 0)
+	if err != nil {
+		return nil, err
+	}
+	return valueFromWire(wire, 0)
+}
+
 func valueToWire(v map[string]any, depth int) (map[string]*pb.Value, error) {
 	if depth > maxDepth {
 		return nil, fmt.Errorf("value is nested deeper than %d", maxDepth)

@@ -25,6 +25,7 @@ import (
 	"github.com/secondline-ops/secondline/diagnostics/linux"
 	"github.com/secondline-ops/secondline/internal/fault"
 	"github.com/secondline-ops/secondline/internal/redact"
+	"github.com/secondline-ops/secondline/plugins/bundled"
 	"github.com/secondline-ops/secondline/plugins/host"
 	"github.com/secondline-ops/secondline/runbooks/actions"
 )
@@ -40,6 +41,7 @@ type agentConfig struct {
 	Identities  []string
 	LogLevel    string
 	Plugins     []string
+	PluginFile  string
 }
 
 func agentCommand(env *environment) *cobra.Command {
@@ -141,7 +143,8 @@ func agentRun(env *environment) *cobra.Command {
 	knownHostsFlag(f, &c.KnownHosts)
 	f.StringVar(&c.SSHConfig, "ssh-config", filepath.Join(home, ".ssh", "config"), "ssh_config(5) for servers reached by SSH, of which are read: "+sshDirectives)
 	f.StringSliceVar(&c.Identities, "identity", nil, "private keys for servers reached by SSH (default: those that ssh tries by itself)")
-	f.StringSliceVar(&c.Plugins, "plugin", []string{"tls"}, "bundled plugins to offer")
+	f.StringSliceVar(&c.Plugins, "plugin", bundledPlugins(), "bundled plugins to offer")
+	pluginFileFlag(f, &c.PluginFile)
 	f.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")
 	agentStateFlag(cmd, env, &c.State)
 	return cmd
@@ -249,11 +252,16 @@ func existing(path string) string {
 func agentProbes(ctx context.Context, c agentConfig, logger *slog.Logger) (*diagnostics.ProbeSet, func() error, error) {
 	all := linux.Probes(time.Now)
 	stop := func() error { return nil }
-	if len(c.Plugins) > 0 {
-		entries, err := host.Bundled(c.Plugins...)
+	others, err := readPluginFile(c.PluginFile)
+	if err != nil {
+		return nil, stop, err
+	}
+	if len(c.Plugins)+len(others) > 0 {
+		entries, err := bundled.Entries(c.Plugins...)
 		if err != nil {
 			return nil, stop, err
 		}
+		entries = append(entries, others...)
 		dir := filepath.Join(c.State, "run")
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, stop, fmt.Errorf("make plugin folder: %w", err)

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,6 +17,7 @@ import (
 	"github.com/secondline-ops/secondline/diagnostics/linux"
 	"github.com/secondline-ops/secondline/internal/fault"
 	"github.com/secondline-ops/secondline/internal/yamlx"
+	"github.com/secondline-ops/secondline/plugins/bundled"
 	"github.com/secondline-ops/secondline/plugins/host"
 	"github.com/secondline-ops/secondline/runbooks/actions"
 	"github.com/secondline-ops/secondline/runbooks/library"
@@ -35,14 +35,15 @@ func localCatalogue(causeDirs, runbookDirs []string, probes *diagnostics.ProbeSe
 }
 
 // bundledPlugins are the plugins with probes that this binary serves itself.
-func bundledPlugins() []string { return []string{"tls"} }
+func bundledPlugins() []string { return bundled.Names() }
 
-// bundled is a host of the bundled plugins with the names.
-func bundled(names ...string) (*host.Host, error) {
-	entries, err := host.Bundled(names...)
+// pluginHost is a host of the bundled plugins with the names, and of the others.
+func pluginHost(names []string, others ...host.Entry) (*host.Host, error) {
+	entries, err := bundled.Entries(names...)
 	if err != nil {
 		return nil, err
 	}
+	entries = append(entries, others...)
 	return host.New(host.Options{Dir: shortTempDir(), Entries: entries, Logger: slog.New(slog.DiscardHandler), Now: time.Now})
 }
 
@@ -78,13 +79,13 @@ func addLintFlags(cmd *cobra.Command) *lintFlags {
 // probes are those that the controller would load with.
 func (l *lintFlags) probes(cmd *cobra.Command, env *environment) (*diagnostics.ProbeSet, error) {
 	if l.config == "" || cmd.Flags().Changed("plugin") {
-		return declaredProbes(cmd.Context(), l.plugins, env.unusable)
+		return declaredProbes(l.plugins)
 	}
 	c, err := readConfig(l.config, defaultConfig(env))
 	if err != nil {
 		return nil, err
 	}
-	return declaredProbes(cmd.Context(), c.Plugins, env.unusable)
+	return declaredProbes(c.Plugins)
 }
 
 // forbidden is what the causes that the controller would load forbid their cures.
@@ -105,22 +106,13 @@ func (l *lintFlags) forbidden(env *environment, probes *diagnostics.ProbeSet) (m
 }
 
 // declaredProbes are the built-in probes and those of the named plugins, for
-// what they declare: the plugins are started once and ended, so that nothing
-// can be read with their probes.
-func declaredProbes(ctx context.Context, names []string, unusable func(why error)) (*diagnostics.ProbeSet, error) {
-	for _, name := range names {
-		if !slices.Contains(bundledPlugins(), name) {
-			return nil, fault.New(fault.Invalid, "there is no bundled plugin %q", name).WithHint("there are: %s", strings.Join(bundledPlugins(), ", "))
-		}
-	}
-	if len(names) == 0 {
-		return builtinProbes()
-	}
-	set, done, err := allProbes(ctx, names, unusable)
+// what they declare and to understand what was read; no process is started.
+func declaredProbes(names []string) (*diagnostics.ProbeSet, error) {
+	more, err := bundled.Declared(names...)
 	if err != nil {
-		return nil, err
+		return nil, fault.Wrap(fault.Invalid, err, "plugins").WithHint("%s", hintOf(err))
 	}
-	return set, done()
+	return diagnostics.NewProbeSet(append(linux.Probes(time.Now), more...))
 }
 
 // unusable tells a person of a plugin that is left out.
@@ -142,7 +134,7 @@ func allProbes(ctx context.Context, names []string, unusable func(why error)) (s
 
 // pluginProbes are those of allProbes that come from plugins.
 func pluginProbes(ctx context.Context, names []string, unusable func(why error)) (probes []diagnostics.Probe, done func() error, err error) {
-	h, err := bundled(names...)
+	h, err := pluginHost(names)
 	if err != nil {
 		return nil, nil, err
 	}

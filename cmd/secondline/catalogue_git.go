@@ -137,14 +137,14 @@ func (d *catalogueDesk) fetch(ctx context.Context, l *catalogue.Locked) (*catalo
 	})
 }
 
-func (d *catalogueDesk) probes(ctx context.Context) (*diagnostics.ProbeSet, error) {
-	return declaredProbes(ctx, d.conf.Plugins, d.env.unusable)
+func (d *catalogueDesk) probes() (*diagnostics.ProbeSet, error) {
+	return declaredProbes(d.conf.Plugins)
 }
 
 // changesTo loads the tree as the controller would, and says what differs from
 // what is in force. A tree with mistakes is shown with all of them.
-func (d *catalogueDesk) changesTo(ctx context.Context, tree catalogue.Tree) ([]controller.Change, error) {
-	probes, err := d.probes(ctx)
+func (d *catalogueDesk) changesTo(_ context.Context, tree catalogue.Tree) ([]controller.Change, error) {
+	probes, err := d.probes()
 	if err != nil {
 		return nil, err
 	}

@@ -21,7 +21,7 @@ func causeCommand(env *environment) *cobra.Command {
 controller.`,
 	}
 	conn := addConnection(env, cmd)
-	return group(cmd, causeList(env, conn), causeShow(env, conn), causeLint(env))
+	return group(cmd, causeList(env, conn), causeShow(env, conn), causeExplain(env), causeLint(env), causeTest(env))
 }
 
 // causeSource is a cause with its file, when it was read here.

@@ -46,6 +46,8 @@ type controllerConfig struct {
 	Retention      retentionConfig `yaml:"retention"`
 	Policy         policyConfig    `yaml:"policy"`
 	Notify         notifyConfig    `yaml:"notify"`
+	// Prometheus are the servers that evaluate the alerts which come in.
+	Prometheus []prometheusConfig `yaml:"prometheus"`
 }
 
 type catalogueConfig struct {
@@ -145,6 +147,9 @@ func readConfig(path string, c controllerConfig) (controllerConfig, error) {
 	for i := range c.Notify.Webhooks {
 		rel(&c.Notify.Webhooks[i].SecretFile)
 	}
+	for i := range c.Prometheus {
+		rel(&c.Prometheus[i].TokenFile)
+	}
 	for i := range c.Notify.Mail {
 		rel(&c.Notify.Mail[i].PasswordFile)
 	}
@@ -171,6 +176,8 @@ func (c controllerConfig) settings(probes *diagnostics.ProbeSet) (controller.Set
 	s.Policy, err = c.Policy.policy()
 	errs = append(errs, err)
 	s.Channels, err = c.Notify.channels()
+	errs = append(errs, err)
+	s.Prometheus, err = prometheusServers(c.Prometheus)
 	errs = append(errs, err)
 	s.Retention = controller.Retention(c.Retention)
 	errs = append(errs, c.Retention.mistakes(nil))

@@ -23,7 +23,6 @@ import (
 	"github.com/secondline-ops/secondline/controller/store/postgres"
 	"github.com/secondline-ops/secondline/controller/store/sqlite"
 	"github.com/secondline-ops/secondline/diagnostics"
-	"github.com/secondline-ops/secondline/diagnostics/linux"
 	"github.com/secondline-ops/secondline/internal/fault"
 	"github.com/secondline-ops/secondline/internal/yamlx"
 )
@@ -56,7 +55,7 @@ first start writes an admin token to admin-token (mode 0600) and a webhook token
 				conf.Store = storeDSN
 			}
 			if checkOnly {
-				return checkConfig(cmd.Context(), env, conf)
+				return checkConfig(env, conf)
 			}
 			return runController(cmd.Context(), env, conf, func() (controllerConfig, error) {
 				if file == "" {
@@ -80,6 +79,7 @@ first start writes an admin token to admin-token (mode 0600) and a webhook token
 	f.StringSliceVar(&c.Runbooks, "runbooks", nil, "folder with runbooks of your own; may be given several times")
 	f.StringSliceVar(&c.Checks, "checks", nil, "folder with health checks; may be given several times")
 	pluginFlag(cmd, &c.Plugins)
+	f.Var((*prometheusURLs)(&c.Prometheus), "prometheus", "URL of a Prometheus that evaluates the alerts; may be given several times")
 	f.StringVar(&c.Policy.Level, "policy-level", "", "how far runbooks may go by themselves: observe, suggest or approve (default); auto needs a grant in the file")
 	retentionFlags(f, &c.Retention)
 	f.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")
@@ -102,6 +102,7 @@ func override(cmd *cobra.Command, file, flags controllerConfig) controllerConfig
 	set("runbooks", func() { file.Runbooks = flags.Runbooks })
 	set("checks", func() { file.Checks = flags.Checks })
 	set("plugin", func() { file.Plugins = flags.Plugins })
+	set("prometheus", func() { file.Prometheus = flags.Prometheus })
 	set("policy-level", func() { file.Policy.Level = flags.Policy.Level })
 	set("retention-bodies", func() { file.Retention.Bodies = flags.Retention.Bodies })
 	set("retention-incidents", func() { file.Retention.Incidents = flags.Retention.Incidents })
@@ -131,8 +132,8 @@ func (l *lengthOfTime) Set(text string) error {
 	return err
 }
 
-func checkConfig(ctx context.Context, env *environment, c controllerConfig) error {
-	probes, err := declaredProbes(ctx, c.Plugins, env.unusable)
+func checkConfig(env *environment, c controllerConfig) error {
+	probes, err := declaredProbes(c.Plugins)
 	if err != nil {
 		return err
 	}
@@ -153,9 +154,9 @@ func checkConfig(ctx context.Context, env *environment, c controllerConfig) erro
 	return nil
 }
 
-func builtinProbes() (*diagnostics.ProbeSet, error) {
-	return diagnostics.NewProbeSet(linux.Probes(time.Now))
-}
+// builtinProbes are all that this program brings, those of plugins in this
+// process: for what is shown and loaded, and for the demo, which trusts itself.
+func builtinProbes() (*diagnostics.ProbeSet, error) { return declaredProbes(bundledPlugins()) }
 
 func runController(ctx context.Context, env *environment, c controllerConfig, reread func() (controllerConfig, error)) error {
 	logger := env.logger(c.LogLevel)
@@ -198,7 +199,6 @@ func runController(ctx context.Context, env *environment, c controllerConfig, re
 }
 
 func newController(ctx context.Context, c controllerConfig, db store.Store, reread func() (controllerConfig, error), logger *slog.Logger) (*controller.App, error) {
-	unusable := func(why error) { logger.WarnContext(ctx, "a plugin cannot be used", slog.Any("reason", why)) }
 	return controller.New(ctx, controller.Options{
 		Listen: c.Listen, AgentListen: c.AgentListen,
 		DataDir: c.DataDir, BaseURL: baseURL(c), Store: db, Sources: sources.All(),
@@ -207,7 +207,7 @@ func newController(ctx context.Context, c controllerConfig, db store.Store, rere
 			if err != nil {
 				return controller.Settings{}, err
 			}
-			probes, err := declaredProbes(ctx, now.Plugins, unusable)
+			probes, err := declaredProbes(now.Plugins)
 			if err != nil {
 				return controller.Settings{}, err
 			}

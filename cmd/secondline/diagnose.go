@@ -69,21 +69,12 @@ type diagnosed struct {
 	Facts       []diagnostics.Fact       `json:"facts"`
 }
 
-// probes are those that the causes may use: the shipped ones need no plugin.
-func (o diagnoseOptions) probes(ctx context.Context, env *environment) (set *diagnostics.ProbeSet, end func() error, err error) {
-	if len(o.causes) > 0 {
-		return allProbes(ctx, bundledPlugins(), env.unusable)
-	}
-	set, err = builtinProbes()
-	return set, func() error { return nil }, err
-}
-
 func diagnose(ctx context.Context, env *environment, out *format, o diagnoseOptions) error {
 	subject, err := o.subject()
 	if err != nil {
 		return err
 	}
-	probes, end, err := o.probes(ctx, env)
+	probes, end, err := allProbes(ctx, bundledPlugins(), env.unusable)
 	if err != nil {
 		return err
 	}

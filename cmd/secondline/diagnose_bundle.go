@@ -2,10 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/secondline-ops/secondline/agent/job"
@@ -47,18 +43,7 @@ func (l looked) writeBundle(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".bundle-*")
-	if err != nil {
-		return fmt.Errorf("write bundle: %w", err)
-	}
-	err = errors.Join(bundle.Write(tmp, b, nil), tmp.Sync(), tmp.Close())
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("write bundle: %w", err), os.Remove(tmp.Name()))
-	}
-	return nil
+	return bundle.WriteFile(path, b, nil)
 }
 
 // FindIncident implements bundle.Source.

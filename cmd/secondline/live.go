@@ -112,13 +112,21 @@ func progressLines(jobs []api.JobProgress) []string {
 				out = append(out, "  | "+line)
 			}
 		} else {
-			out = append(out, strings.TrimSpace(j.Doing()+" "+j.Runbook)+fmt.Sprintf(" on %s by agent %s, since %s", j.Target, j.Agent, timeOfDay(j.Since)))
+			out = append(out, strings.TrimSpace(j.Doing()+" "+j.Runbook)+fmt.Sprintf(" on %s by %s, since %s", j.Target, doer(j), timeOfDay(j.Since)))
 		}
 		for _, p := range j.Probes {
 			out = append(out, fmt.Sprintf("  waits for %s on %s since %s", p.Probe, p.Target, timeOfDay(p.Since)))
 		}
 	}
 	return out
+}
+
+// doer is who does it: an agent, or the controller itself.
+func doer(j api.JobProgress) string {
+	if j.Agent == "" {
+		return "asking Prometheus"
+	}
+	return "agent " + j.Agent
 }
 
 func stepLine(j api.JobProgress, s api.StepProgress) string {

@@ -78,7 +78,7 @@ Start here:
 		demoCommand(env), controllerCommand(env), agentCommand(env), diagnoseCommand(env),
 		signalCommand(env), incidentCommand(env), runCommand(env), approveCommand(env), rejectCommand(env),
 		agentsCommand(env), bundleCommand(env), catalogueCommand(env), runbookCommand(env), causeCommand(env), probeCommand(env), checkCommand(env),
-		inventoryCommand(env), tokenCommand(env), pluginCommand(env), doctorCommand(env), versionCommand(env),
+		inventoryCommand(env), rcaCommand(env), tokenCommand(env), pluginCommand(env), doctorCommand(env), versionCommand(env),
 	)
 	fromEnvironment(root, env)
 	return root

@@ -20,7 +20,7 @@ import (
 func printedSchema(t *testing.T) schematest.Schema {
 	t.Helper()
 	var out bytes.Buffer
-	if code := execute(context.Background(), nowhere(&out), []string{"runbook", "schema", "--plugin", ""}); code != 0 {
+	if code := execute(context.Background(), nowhere(&out), []string{"runbook", "schema"}); code != 0 {
 		t.Fatalf("exit code %d", code)
 	}
 	return schematest.Compile(t, json.RawMessage(out.Bytes()))

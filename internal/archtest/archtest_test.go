@@ -36,6 +36,7 @@ func directions() map[string][]string {
 
 		"plugins":            {"=plugins", "plugins/proto"},
 		"plugins/host":       {"=plugins", "diagnostics", "internal"},
+		"plugins/bundled":    {"plugins", "diagnostics", "internal"},
 		"plugins/plugintest": {"=plugins", "diagnostics", "internal"},
 
 		"examples": {"examples", "=plugins", "=controller/api"}, // what an outsider sees
@@ -45,7 +46,7 @@ func directions() map[string][]string {
 
 // harnesses are what any test may import on top.
 func harnesses() []string {
-	return []string{"plugins/plugintest", "plugins/mock", "controller/store/storetest", "internal/remote/remotetest"}
+	return []string{"plugins/plugintest", "plugins/mock", "plugins/bundled", "controller/store/storetest", "internal/remote/remotetest"}
 }
 
 // reserved lists packages that only some folders may import.

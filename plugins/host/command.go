@@ -27,7 +27,7 @@ type command struct {
 	entry   Entry
 	starter *starter
 	cmd     *exec.Cmd
-	stdout  io.ReadCloser
+	stdout  *handshake
 	stderr  io.ReadCloser
 	ended   chan struct{} // closed when the process has ended and its group was killed
 
@@ -57,9 +57,11 @@ func (c *command) Start(context.Context) error {
 	}
 	defer file.Close()
 	c.cmd.ExtraFiles = []*os.File{file}
-	if c.stdout, err = c.cmd.StdoutPipe(); err != nil {
+	stdout, err := c.cmd.StdoutPipe()
+	if err != nil {
 		return err
 	}
+	c.stdout = &handshake{ReadCloser: stdout}
 	if c.stderr, err = c.cmd.StderrPipe(); err != nil {
 		return err
 	}

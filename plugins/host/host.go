@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -36,6 +37,25 @@ type Entry struct {
 	Path   string // absolute
 	Args   []string
 	SHA256 string // of the file, hex; another file is refused
+	// Allow is what the plugin may ask for; one that asks for more is refused.
+	Allow plugins.Capabilities
+	// Targets are names, with * and ?, of the servers that it may be lent; none
+	// means all.
+	Targets []string
+	// Plain is for languages whose gRPC does not know the P-521 certificates of
+	// go-plugin: without TLS the folder of the socket, 0700, is what protects it.
+	Plain bool
+	// Probes is what the plugin is known to declare. No process is then started
+	// to ask it, only to read; one that declares something else is refused.
+	Probes []plugins.Spec
+}
+
+// mayReach reports whether the plugin may be lent the target.
+func (e Entry) mayReach(target string) bool {
+	return len(e.Targets) == 0 || slices.ContainsFunc(e.Targets, func(pattern string) bool {
+		ok, _ := path.Match(pattern, target) // complete has checked the pattern
+		return ok
+	})
 }
 
 // Options configure a Host.
@@ -127,6 +147,10 @@ func (o *Options) complete() error {
 			bad = append(bad, fault.New(fault.Invalid, "plugin %q: the name is not of the form [a-z][a-z0-9_]*, or is there twice", e.Name).WithField("name"))
 		case !filepath.IsAbs(e.Path):
 			bad = append(bad, fault.New(fault.Invalid, "plugin %s: path %q is not absolute", e.Name, e.Path).WithField("path"))
+		case e.Allow.Check() != nil:
+			bad = append(bad, fault.New(fault.Invalid, "plugin %s: %v", e.Name, e.Allow.Check()).WithField("allow"))
+		case slices.ContainsFunc(e.Targets, func(p string) bool { _, err := path.Match(p, ""); return err != nil }):
+			bad = append(bad, fault.New(fault.Invalid, "plugin %s: hosts %q are not names with * and ?", e.Name, e.Targets).WithField("hosts"))
 		case err != nil || len(sum) != 32:
 			bad = append(bad, fault.New(fault.Invalid, "plugin %s: sha256 is not 64 hex digits", e.Name).WithField("sha256").
 				WithHint("sha256sum %s", e.Path))
@@ -136,7 +160,8 @@ func (o *Options) complete() error {
 }
 
 // Bundled returns entries for plugins that are part of the running binary,
-// which serves each when called with the arguments "plugin serve NAME".
+// which serves each when called with the arguments "plugin serve NAME". They may
+// only read until the caller says what else.
 func Bundled(names ...string) ([]Entry, error) {
 	// Not os.Executable: after an upgrade that path is another file, and this is
 	// still the one that runs.
@@ -147,14 +172,14 @@ func Bundled(names ...string) ([]Entry, error) {
 	}
 	entries := make([]Entry, len(names))
 	for i, name := range names {
-		entries[i] = Entry{Name: name, Path: self, Args: []string{"plugin", "serve", name}, SHA256: sum}
+		entries[i] = Entry{Name: name, Path: self, Args: []string{"plugin", "serve", name}, SHA256: sum, Allow: plugins.Capabilities{plugins.CapabilityRead}}
 	}
 	return entries, nil
 }
 
-// Probes starts every plugin once and returns the probes that they declare. A
-// plugin that cannot be started or is refused is left out and named in the
-// error; the probes of the others are good.
+// Probes returns the probes that the plugins declare. Those that are not known
+// beforehand are started once for it. A plugin that cannot be started or is
+// refused is left out and named in the error; the probes of the others are good.
 func (h *Host) Probes(ctx context.Context) ([]diagnostics.Probe, error) {
 	var probes []diagnostics.Probe
 	var bad []error
@@ -172,11 +197,24 @@ func (h *Host) Probes(ctx context.Context) ([]diagnostics.Probe, error) {
 }
 
 func (h *Host) describe(ctx context.Context, s *slot) (specs []plugins.Spec, err error) {
+	if len(s.entry.Probes) > 0 {
+		return s.entry.Probes, nil
+	}
 	err = h.call(ctx, s, func(_ context.Context, p *process) error {
 		specs = p.specs
 		return nil
 	})
 	return specs, err
+}
+
+// slot returns the place of the plugin of the name.
+func (h *Host) slot(name string) (*slot, error) {
+	for _, s := range h.slots {
+		if s.entry.Name == name {
+			return s, nil
+		}
+	}
+	return nil, fault.New(fault.NotFound, "there is no plugin %q", name)
 }
 
 // Status says how one plugin stands, for people.
@@ -188,6 +226,7 @@ type Status struct {
 	Version  string
 	Failures int       // in a row
 	RetryAt  time.Time // zero unless it is being held back
+	Allow    plugins.Capabilities
 }
 
 // Status returns the plugins in the order of configuration.
@@ -196,7 +235,7 @@ func (h *Host) Status() []Status {
 	defer h.mu.Unlock()
 	out := make([]Status, len(h.slots))
 	for i, s := range h.slots {
-		out[i] = Status{Name: s.entry.Name, SHA256: s.entry.SHA256, Failures: s.failures, RetryAt: s.notBefore}
+		out[i] = Status{Name: s.entry.Name, SHA256: s.entry.SHA256, Failures: s.failures, RetryAt: s.notBefore, Allow: s.entry.Allow}
 		if s.process != nil && !s.process.exited() {
 			out[i].Running, out[i].PID, out[i].Version = true, s.process.command.ID(), s.process.info.Version
 		}

@@ -21,6 +21,7 @@ import (
 	"github.com/secondline-ops/secondline/diagnostics"
 	"github.com/secondline-ops/secondline/internal/fault"
 	"github.com/secondline-ops/secondline/internal/remote"
+	"github.com/secondline-ops/secondline/plugins"
 	"github.com/secondline-ops/secondline/plugins/mock"
 )
 
@@ -79,10 +80,22 @@ func entry(t *testing.T, knobs ...mock.Knob) Entry {
 	if err != nil {
 		t.Fatal(err)
 	}
+	entries[0].Allow = mock.Allow()
 	for _, k := range knobs {
 		entries[0].Args = append(entries[0].Args, string(k))
 	}
 	return entries[0]
+}
+
+// known is the plugin whose probes are known beforehand.
+func known(t *testing.T) Entry {
+	t.Helper()
+	e := entry(t)
+	_, probes := mock.Plugin()
+	for _, p := range probes {
+		e.Probes = append(e.Probes, p.Spec())
+	}
+	return e
 }
 
 func open(t *testing.T, o Options) *Host {
@@ -238,6 +251,7 @@ func TestMisbehavingPluginFailsItsOwnReadingOnly(t *testing.T) {
 		mock.Hang:       {kind: fault.Timeout, text: "ignored its deadline", dies: true},
 		mock.Slow:       {kind: fault.Timeout, text: "deadline exceeded"},
 		mock.Huge:       {kind: fault.TooLarge, text: "more than its limit"},
+		mock.FloodHost:  {kind: fault.Internal, text: "more than 1000 calls in one read"},
 		mock.PanicRead:  {kind: fault.Internal, text: "panicking, as asked"},
 		mock.Garbage:    {kind: fault.Internal, text: "nonsense", reads: true},
 		mock.PanicParse: {kind: fault.Internal, text: "panicking, as asked", reads: true},
@@ -304,16 +318,21 @@ func TestRefusesPlugin(t *testing.T) {
 	}
 	other := entry(t)
 	other.SHA256 = strings.Repeat("0", 64)
+	readsNothing, otherProbes := entry(t), known(t)
+	readsNothing.Allow = plugins.Capabilities{plugins.CapabilityRead}
+	otherProbes.Probes[0].Doc += " And more."
 	for name, c := range map[string]struct {
 		entry Entry
 		kind  fault.Kind
 		text  string
 	}{
 		"another file than configured": {other, fault.Denied, "sha256 differs"},
-		"writable by anyone":           {Entry{Name: "mock", Path: open666, SHA256: sum}, fault.Denied, "anyone may write"},
-		"not there":                    {Entry{Name: "mock", Path: "/no/such/plugin", SHA256: sum}, fault.NotFound, "no such file"},
+		"writable by anyone":           {Entry{Name: "mock", Path: open666, SHA256: sum, Allow: mock.Allow()}, fault.Denied, "anyone may write"},
+		"not there":                    {Entry{Name: "mock", Path: "/no/such/plugin", SHA256: sum, Allow: mock.Allow()}, fault.NotFound, "no such file"},
 		"nonsense declared":            {entry(t, mock.BadSpec), fault.Denied, "declared twice"},
-		"a capability there is not":    {entry(t, mock.AsksWrite), fault.Denied, "capabilities"},
+		"a capability there is not":    {entry(t, mock.AsksWrite), fault.Denied, `capability "write" is none of`},
+		"more than it may":             {readsNothing, fault.Denied, `asks for ["file:/**"], which is not allowed`},
+		"other probes than known":      {otherProbes, fault.Denied, "other probes than it is known for"},
 		"another name":                 {entry(t, mock.OtherName), fault.Denied, "somebody_else"},
 		"exits early":                  {entry(t, mock.ExitEarly), fault.Unreachable, "start plugin mock"},
 	} {
@@ -321,6 +340,10 @@ func TestRefusesPlugin(t *testing.T) {
 			t.Parallel()
 			h := open(t, Options{Entries: []Entry{c.entry}})
 			got, err := h.Probes(t.Context())
+			if len(c.entry.Probes) > 0 && err == nil { // it is started only to read
+				_, err = got[0].Read(t.Context(), files{}, diagnostics.Args{"path": "/etc/hostname"})
+				got = nil
+			}
 			if !fault.Is(err, c.kind) || !strings.Contains(err.Error(), c.text) || len(got) > 0 {
 				t.Errorf("got %v, %v (%s)", got, err, fault.KindOf(err))
 			}
@@ -339,6 +362,30 @@ func TestBadPluginDoesNotHideTheGoodOnes(t *testing.T) {
 	got, err := h.Probes(t.Context())
 	if !fault.Is(err, fault.Denied) || len(got) != 1 || got[0].Spec().Name != "mock.lines" {
 		t.Errorf("got %d probes, %v", len(got), err)
+	}
+}
+
+// A plugin that floods its standard error costs a bounded piece of memory, and
+// still answers.
+func TestFloodOfStandardErrorIsBounded(t *testing.T) {
+	t.Parallel()
+	h := open(t, Options{Entries: []Entry{entry(t, mock.FloodStderr)}})
+	h.opts.Logger = slog.New(slog.DiscardHandler)
+	p := probes(t, h)[0]
+	args := diagnostics.Args{"path": textFile(t)}
+	for range 20 {
+		raws, err := p.Read(t.Context(), files{}, args)
+		if err != nil || len(raws) != 1 {
+			t.Fatalf("%v, %v", raws, err)
+		}
+	}
+	var words lastWords
+	words.logger = h.opts.Logger
+	for range 100 {
+		_, _ = words.Write(make([]byte, 1<<16))
+	}
+	if len(words.tail) > maxLastWords {
+		t.Errorf("%d bytes are kept", len(words.tail))
 	}
 }
 

@@ -2,12 +2,15 @@ package host
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/secondline-ops/secondline/internal/fault"
+	"github.com/secondline-ops/secondline/plugins"
 )
 
 // call lends a running process of the plugin to do. A process that died, or did
@@ -36,6 +39,9 @@ func (h *Host) call(ctx context.Context, s *slot, do func(ctx context.Context, p
 	ctx, cancel = context.WithTimeout(ctx, h.opts.CallTimeout)
 	defer cancel()
 	err = do(ctx, p)
+	if err == nil && errors.Is(ctx.Err(), context.Canceled) {
+		err = ctx.Err() // its calls to the target ended with the caller: what it has is cut short
+	}
 	broken := isBroken(ctx, err) || p.exited()
 	h.release(s, p, broken)
 	return classify(s, err, broken)
@@ -250,5 +256,24 @@ func (h *Host) accept(e Entry, p *process) error {
 	if p.info.Name != e.Name {
 		return fault.New(fault.Denied, "plugin %s is refused: it calls itself %s", e.Name, p.info.Name)
 	}
+	if beyond := p.info.Capabilities.Beyond(e.Allow); len(beyond) > 0 {
+		return fault.New(fault.Denied, "plugin %s is refused: it asks for %q, which is not allowed", e.Name, []plugins.Capability(beyond)).
+			WithHint("if it may, add it to allow of the plugin")
+	}
+	if len(e.Probes) > 0 && !slices.EqualFunc(e.Probes, p.specs, sameSpec) {
+		return fault.New(fault.Denied, "plugin %s is refused: it declares other probes than it is known for", e.Name)
+	}
 	return nil
+}
+
+// sameSpec compares what a plugin is known to declare with what its process
+// does; empty and missing lists are the same on the wire.
+func sameSpec(a, b plugins.Spec) bool {
+	return a.Name == b.Name && a.Title == b.Title && a.Doc == b.Doc && a.CostSeconds == b.CostSeconds &&
+		slices.EqualFunc(a.Inputs, b.Inputs, sameField) && slices.EqualFunc(a.Outputs, b.Outputs, sameField)
+}
+
+func sameField(a, b plugins.Field) bool {
+	return a.Name == b.Name && a.Type == b.Type && a.Doc == b.Doc && a.Required == b.Required && a.Optional == b.Optional &&
+		slices.EqualFunc(a.Elem, b.Elem, sameField)
 }

@@ -31,18 +31,25 @@ func (p *probe) PluginRef() string { return p.slot.entry.Name + "@" + p.slot.ent
 
 // Spec implements diagnostics.Probe.
 func (p *probe) Spec() diagnostics.Spec {
+	return specOf(p.slot.entry.Name, p.spec)
+}
+
+func specOf(plugin string, s plugins.Spec) diagnostics.Spec {
 	return diagnostics.Spec{
-		Name: p.slot.entry.Name + "." + p.spec.Name, Title: p.spec.Title, Doc: p.spec.Doc, CostSeconds: p.spec.CostSeconds,
-		Inputs: fields(p.spec.Inputs), Outputs: fields(p.spec.Outputs),
+		Name: plugin + "." + s.Name, Title: s.Title, Doc: s.Doc, CostSeconds: s.CostSeconds,
+		Inputs: fields(s.Inputs), Outputs: fields(s.Outputs),
 	}
 }
 
 // Read implements diagnostics.Probe. Sizes and digests are ours: a plugin
 // cannot vouch for its own bytes.
 func (p *probe) Read(ctx context.Context, r remote.Runner, args diagnostics.Args) (raws []diagnostics.Raw, err error) {
+	if !p.slot.entry.mayReach(r.Target()) {
+		return nil, fault.New(fault.Denied, "plugin %s may not be lent %s", p.slot.entry.Name, r.Target()).WithHint("hosts of the plugin: %q", p.slot.entry.Targets)
+	}
 	err = p.host.call(ctx, p.slot, func(ctx context.Context, proc *process) error {
 		got, err := proc.client.Read(ctx, plugins.Call{
-			Probe: p.spec.Name, Args: plugins.Args(args), Host: lent{r}, Timeout: probeTimeout(ctx, p.host.opts.CallTimeout),
+			Probe: p.spec.Name, Args: plugins.Args(args), Host: lent{r, proc.info}, Timeout: probeTimeout(ctx, p.host.opts.CallTimeout),
 		})
 		if err != nil {
 			return p.authorError(err)
@@ -50,33 +57,44 @@ func (p *probe) Read(ctx context.Context, r remote.Runner, args diagnostics.Args
 		if err := p.host.checker.Raws(got); err != nil {
 			return fault.Wrap(fault.Internal, err, "plugin %s answered nonsense", p.slot.entry.Name)
 		}
-		for _, g := range got {
-			raw := diagnostics.Raw{
-				Name: g.Name, Command: g.Command, Status: diagnostics.Status(g.Status), ExitCode: g.ExitCode, Error: g.Error,
-				Data: g.Data, Truncated: g.Truncated, At: g.At, Took: g.Took,
-			}
-			raw.Seal()
-			raws = append(raws, raw)
-		}
+		raws = sealed(got)
 		return nil
 	})
 	return raws, err
 }
 
-// Parse implements diagnostics.Probe. It may have to start the plugin again,
-// and fails when that cannot be done.
-func (p *probe) Parse(raws []diagnostics.Raw, args diagnostics.Args) (diagnostics.Value, diagnostics.Status, error) {
-	sent := make([]plugins.Raw, len(raws))
+// sealed are the raws with sizes and digests of our own.
+func sealed(got []plugins.Raw) []diagnostics.Raw {
+	var raws []diagnostics.Raw
+	for _, g := range got {
+		raw := diagnostics.Raw{
+			Name: g.Name, Command: g.Command, Status: diagnostics.Status(g.Status), ExitCode: g.ExitCode, Error: g.Error,
+			Data: g.Data, Truncated: g.Truncated, At: g.At, Took: g.Took,
+		}
+		raw.Seal()
+		raws = append(raws, raw)
+	}
+	return raws
+}
+
+func sent(raws []diagnostics.Raw) []plugins.Raw {
+	out := make([]plugins.Raw, len(raws))
 	for i, r := range raws {
-		sent[i] = plugins.Raw{
+		out[i] = plugins.Raw{
 			Name: r.Name, Command: r.Command, Status: plugins.Status(r.Status), ExitCode: r.ExitCode, Error: r.Error,
 			Data: r.Data, Truncated: r.Truncated, At: r.At, Took: r.Took,
 		}
 	}
+	return out
+}
+
+// Parse implements diagnostics.Probe. It may have to start the plugin again,
+// and fails when that cannot be done.
+func (p *probe) Parse(raws []diagnostics.Raw, args diagnostics.Args) (diagnostics.Value, diagnostics.Status, error) {
 	var value plugins.Value
 	status := plugins.Failed
 	err := p.host.call(context.Background(), p.slot, func(ctx context.Context, proc *process) error {
-		v, st, err := proc.client.Parse(ctx, p.spec.Name, sent, plugins.Args(args))
+		v, st, err := proc.client.Parse(ctx, p.spec.Name, sent(raws), plugins.Args(args))
 		if err != nil {
 			return p.authorError(err)
 		}

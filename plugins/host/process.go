@@ -46,7 +46,7 @@ func (h *Host) startProcess(ctx context.Context, e Entry) (*process, error) {
 			p.command.cmd.Env = cmd.Env // go-plugin's variables only, see SkipHostEnv
 			return p.command, nil
 		},
-		AutoMTLS:         true,
+		AutoMTLS:         !e.Plain,
 		SkipHostEnv:      true,
 		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: h.dir},
 		StartTimeout:     startTimeout,
@@ -65,6 +65,11 @@ func (h *Host) startProcess(ctx context.Context, e Entry) (*process, error) {
 	p.kill()
 	if f, ok := errors.AsType[*fault.Error](err); ok {
 		return nil, f
+	}
+	if p.command.stdout != nil { // it was started
+		if other := p.command.stdout.otherProtocol(e.Name); other != nil {
+			return nil, other
+		}
 	}
 	return nil, fault.Wrap(fault.Unreachable, errors.Join(err, ctx.Err()), "start plugin %s", e.Name).
 		WithHint("the last it said was: %q", said.text())

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/secondline-ops/secondline/plugins/mock"
 )
 
 // agent starts a plugin, says which process it is, and waits to be killed.
@@ -19,6 +21,7 @@ func agent(dir string) {
 	if err != nil {
 		panic(err)
 	}
+	entries[0].Allow = mock.Allow()
 	h, err := New(Options{Dir: dir, Entries: entries})
 	if err != nil {
 		panic(err)

@@ -36,7 +36,16 @@ const (
 	PanicParse  Knob = "panic_on_parse"
 	Late        Knob = "late"         // calls its host again after its Read has ended
 	LateOutcome Knob = "late_outcome" // fails with what became of that
+	Liar        Knob = "liar"         // says that it knows, whatever was read
+	FloodHost   Knob = "flood_host"   // calls its host without end
+	FloodStderr Knob = "flood_stderr" // process: writes to standard error without end
 )
+
+// Always returns the knob of the process that turns the one of a reading on for
+// all of them.
+func Always(of Knob) Knob { return Knob(alwaysPrefix) + of }
+
+const alwaysPrefix = "always_"
 
 const hugeBytes = 100 << 20
 
@@ -50,9 +59,14 @@ func Serve(knobs ...string) {
 	plugins.Serve(info, probes...)
 }
 
+// Allow is what the plugin asks for: any file, and no program.
+func Allow() plugins.Capabilities {
+	return plugins.Capabilities{plugins.CapabilityRead, plugins.MayRead("/**")}
+}
+
 // Plugin returns the plugin with the knobs of the process set.
 func Plugin(knobs ...string) (plugins.Info, []plugins.Probe) {
-	info := plugins.Info{Name: "mock", Version: "1", Capabilities: []plugins.Capability{plugins.CapabilityRead}}
+	info := plugins.Info{Name: "mock", Version: "1", Capabilities: Allow()}
 	p := &probe{late: make(chan error, 1)}
 	for _, k := range knobs {
 		switch Knob(k) {
@@ -62,15 +76,30 @@ func Plugin(knobs ...string) (plugins.Info, []plugins.Probe) {
 			info.Capabilities = append(info.Capabilities, "write")
 		case OtherName:
 			info.Name = "somebody_else"
-		case ExitEarly, CrashRead, PanicRead, Hang, Slow, Huge, Garbage, PanicParse, Late, LateOutcome:
+		case FloodStderr:
+			go flood()
+		case ExitEarly, CrashRead, PanicRead, Hang, Slow, Huge, Garbage, PanicParse, Late, LateOutcome, Liar, FloodHost:
+		default:
+			of, _ := strings.CutPrefix(k, alwaysPrefix)
+			p.always = Knob(of)
 		}
 	}
 	return info, []plugins.Probe{p}
 }
 
+func flood() {
+	line := bytes.Repeat([]byte("x"), 1<<16)
+	for {
+		if _, err := os.Stderr.Write(line); err != nil {
+			return
+		}
+	}
+}
+
 // probe counts the lines of a file, unless told to misbehave.
 type probe struct {
 	badSpec bool
+	always  Knob
 	late    chan error // what became of the last Late read; holds one
 }
 
@@ -100,7 +129,7 @@ func (p *probe) Spec() plugins.Spec {
 // Read implements plugins.Probe.
 func (p *probe) Read(ctx context.Context, h plugins.Host, args plugins.Args) ([]plugins.Raw, error) {
 	rec := plugins.NewRecorder(h)
-	switch Knob(args["knob"]) {
+	switch p.knob(args) {
 	case CrashRead:
 		go panic("mock: crashing, as asked") // in a goroutine of its own nothing recovers it
 		<-ctx.Done()
@@ -118,10 +147,23 @@ func (p *probe) Read(ctx context.Context, h plugins.Host, args plugins.Args) ([]
 		return nil, nil
 	case LateOutcome:
 		return nil, fmt.Errorf("late read: %w", <-p.late)
-	case ExitEarly, BadSpec, AsksWrite, OtherName, Garbage, PanicParse:
+	case FloodHost:
+		for {
+			if _, _, err := h.ReadFile(ctx, args["path"], 1); err != nil {
+				return nil, err
+			}
+		}
+	case ExitEarly, BadSpec, AsksWrite, OtherName, Garbage, PanicParse, Liar, FloodStderr:
 	}
 	rec.ReadFile(ctx, "file", args["path"], 1<<20)
 	return rec.Raws(), nil
+}
+
+func (p *probe) knob(args plugins.Args) Knob {
+	if p.always != "" {
+		return p.always
+	}
+	return Knob(args["knob"])
 }
 
 // readLate keeps its host beyond the Read that lent it.
@@ -133,12 +175,14 @@ func (p *probe) readLate(ctx context.Context, h plugins.Host, path string) {
 
 // Parse implements plugins.Probe.
 func (p *probe) Parse(raws []plugins.Raw, args plugins.Args) (plugins.Value, plugins.Status, error) {
-	switch Knob(args["knob"]) {
+	switch p.knob(args) {
+	case Liar:
+		return plugins.Value{"lines": 1, "name": "x"}, plugins.OK, nil
 	case Garbage:
 		return plugins.Value{"lines": "many", "surprise": []any{map[string]any{"deep": true}}}, plugins.OK, nil
 	case PanicParse:
 		panic("mock: panicking, as asked")
-	case ExitEarly, BadSpec, AsksWrite, OtherName, CrashRead, PanicRead, Hang, Slow, Huge, Late, LateOutcome:
+	case ExitEarly, BadSpec, AsksWrite, OtherName, CrashRead, PanicRead, Hang, Slow, Huge, Late, LateOutcome, FloodHost, FloodStderr:
 	}
 	raw, ok := plugins.Find(raws, "file")
 	if !ok {

@@ -42,7 +42,7 @@ func Exercise(t *testing.T, p plugins.Probe, cases ...Case) {
 	t.Helper()
 	checker := plugins.NewChecker()
 	spec := p.Spec()
-	info := plugins.Info{Name: "exercise", Version: "1", Capabilities: []plugins.Capability{plugins.CapabilityRead}}
+	info := plugins.Info{Name: "exercise", Version: "1", Capabilities: plugins.Capabilities{plugins.CapabilityRead}}
 	if err := checker.Plugin(info, []plugins.Spec{spec}); err != nil {
 		t.Fatalf("declaration: %v", err)
 	}
@@ -177,7 +177,7 @@ func (w wire) unanswered(t *testing.T, c Case) {
 	ctx, cancel := context.WithTimeout(t.Context(), deadline+lateness)
 	defer cancel()
 	began := time.Now()
-	raws, err := w.client.Read(ctx, plugins.Call{Probe: w.spec.Name, Args: c.Args, Host: silent{}, Timeout: deadline})
+	raws, err := w.client.Read(ctx, plugins.Call{Probe: w.spec.Name, Args: c.Args, Host: plugins.Silent(), Timeout: deadline})
 	// gRPC may notice the end of ctx a moment before ctx says so.
 	if ctx.Err() != nil || time.Since(began) > lateness {
 		t.Fatalf("Read ignores its deadline: %v", err)

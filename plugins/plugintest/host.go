@@ -92,33 +92,3 @@ func (h *Host) find(in map[string]answer, what, kind string) answer {
 }
 
 func key(argv []string) string { return strings.Join(argv, "\x00") }
-
-// silent is a target that answers nothing until the caller gives up.
-type silent struct{}
-
-func (silent) Target() string { return "silent" }
-
-func (silent) Run(ctx context.Context, _ plugins.Command) (plugins.Result, error) {
-	<-ctx.Done()
-	return plugins.Result{}, ctx.Err()
-}
-
-func (silent) ReadFile(ctx context.Context, _ string, _ int) (data []byte, truncated bool, err error) {
-	<-ctx.Done()
-	return nil, false, ctx.Err()
-}
-
-func (silent) Stat(ctx context.Context, _ string) (plugins.FileInfo, error) {
-	<-ctx.Done()
-	return plugins.FileInfo{}, ctx.Err()
-}
-
-func (silent) Statfs(ctx context.Context, _ string) (plugins.FSInfo, error) {
-	<-ctx.Done()
-	return plugins.FSInfo{}, ctx.Err()
-}
-
-func (silent) ReadDir(ctx context.Context, _ string, _ int) (entries []plugins.FileInfo, truncated bool, err error) {
-	<-ctx.Done()
-	return nil, false, ctx.Err()
-}

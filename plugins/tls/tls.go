@@ -30,7 +30,9 @@ const (
 
 // Plugin returns what plugins.Serve wants.
 func Plugin() (plugins.Info, []plugins.Probe) {
-	info := plugins.Info{Name: "tls", Version: "1", Capabilities: []plugins.Capability{plugins.CapabilityRead}}
+	info := plugins.Info{Name: "tls", Version: "1", Capabilities: plugins.Capabilities{
+		plugins.CapabilityRead, plugins.MayRun("openssl"), plugins.MayRead("/**"), // the caller names the file
+	}}
 	return info, []plugins.Probe{newCertificate()}
 }
 

@@ -1,0 +1,2 @@
+	heat
+roomhall è*db1

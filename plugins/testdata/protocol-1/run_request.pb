@@ -1,0 +1,1 @@
+	psqlÿ"x*postgres08

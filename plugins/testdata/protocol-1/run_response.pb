@@ -1,0 +1,3 @@
+
+oe ÿÿÿÿÿÿÿÿÿ*KILLB
+not_permittedm
