@@ -8,6 +8,7 @@ import (
 	"github.com/secondline-ops/secondline/agent"
 	"github.com/secondline-ops/secondline/agent/guard"
 	"github.com/secondline-ops/secondline/agent/job"
+	"github.com/secondline-ops/secondline/diagnostics"
 	"github.com/secondline-ops/secondline/internal/fault"
 	"github.com/secondline-ops/secondline/runbooks"
 )
@@ -125,7 +126,11 @@ func TestAPanicInAProbeIsAFailedReading(t *testing.T) {
 		h.start()
 		defer h.stop()
 		r := h.k.do(job.Job{ID: "d", Kind: job.Diagnose, Target: target(), Diagnose: &job.DiagnoseSpec{Causes: []job.Document{h.document("c.yaml", many("crash"))}}})
-		if r.Status != job.Done || len(r.Facts) != 2 || r.Facts[1].Status != "failed" || r.Facts[1].Error == "" {
+		told := map[string]diagnostics.Fact{}
+		for _, f := range r.Facts {
+			told[f.Probe] = f
+		}
+		if r.Status != job.Done || len(told) != 2 || told["crash"].Status != diagnostics.Failed || told["crash"].Error == "" || told["file.lines"].Status != diagnostics.OK {
 			t.Errorf("got %s, %+v", r.Status, r.Facts)
 		}
 	})

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"maps"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/secondline-ops/secondline/controller/prometheus"
 	"github.com/secondline-ops/secondline/diagnostics/metrics"
 	"github.com/secondline-ops/secondline/internal/fault"
 )
@@ -19,15 +21,22 @@ import (
 // rcaFiles is what rca was told on the command line.
 type rcaFiles struct {
 	normal, anomalous, graph, kinds, onset string
+
+	prometheus, tokenFile  string
+	match                  []string
+	baseline, window, step time.Duration
 }
 
 func rcaCommand(env *environment) *cobra.Command {
 	var files rcaFiles
 	cmd := &cobra.Command{
-		Use:   "rca --normal FILE --anomalous FILE",
+		Use:   "rca --normal FILE --anomalous FILE | --prometheus URL --match SELECTOR",
 		Short: "Rank entities and metrics by how likely the trouble began there",
 		Long: `Compares metrics of the time of trouble with those of a time when all was well, and ranks where to look first. It says
-where, not what is wrong there: for that, secondline diagnose HOST. It reads files only; no controller is needed.
+where, not what is wrong there: for that, secondline diagnose HOST. It needs no controller.
+
+--prometheus reads the series that --match selects: the --window around the --onset (without one, the last) is the time of
+trouble, the --baseline before it the time when all was well. An entity is what instance names, without its port.
 
 The two tables are CSV: a column "time" (epoch seconds or RFC 3339), then a column for each series, called ENTITY_METRIC
 (the entity ends at the first underscore). Empty cells, NaN, inf and null are gaps. Rows may be in any order, the tables
@@ -47,7 +56,8 @@ the trouble of what stands behind them, and weigh little; other kinds change not
 report only; equal scores share a rank.`,
 		Example: `  secondline rca --normal yesterday.csv --anomalous today.csv
   secondline rca --normal normal.csv --anomalous anomalous.csv --graph edges.csv --kinds kinds.csv -o json
-  secondline rca --normal normal.csv --anomalous anomalous.csv --onset 2026-03-01T12:00:00Z`,
+  secondline rca --normal normal.csv --anomalous anomalous.csv --onset 2026-03-01T12:00:00Z
+  secondline rca --prometheus http://prom:9090 --match '{job="node"}' --onset 2026-03-01T12:00:00Z`,
 		Args: exactly(0),
 	}
 	out := addOutput(cmd)
@@ -57,10 +67,14 @@ report only; equal scores share a rank.`,
 	f.StringVar(&files.graph, "graph", "", "CSV of what depends on what: from,to or an adjacency matrix")
 	f.StringVar(&files.kinds, "kinds", "", "CSV of entity,kind")
 	f.StringVar(&files.onset, "onset", "", "when it began, as far as known: epoch seconds or RFC 3339; found when not given")
-	_ = cmd.MarkFlagRequired("normal")
-	_ = cmd.MarkFlagRequired("anomalous")
-	cmd.RunE = func(_ *cobra.Command, _ []string) error {
-		in, err := files.read(env)
+	f.StringVar(&files.prometheus, "prometheus", "", "in place of the tables: a Prometheus, as its address")
+	f.StringVar(&files.tokenFile, "prometheus-token-file", "", "file with the bearer token that it asks for")
+	f.StringArrayVar(&files.match, "match", nil, "selector of series to read from it, as {job=\"node\"}; may be given several times")
+	f.DurationVar(&files.baseline, "baseline", time.Hour, "how long before the trouble all was well")
+	f.DurationVar(&files.window, "window", 30*time.Minute, "how long the time of trouble is, a third of it before the onset")
+	f.DurationVar(&files.step, "step", 15*time.Second, "between two values, as it scrapes")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		in, err := files.read(cmd.Context(), env)
 		if err != nil {
 			return err
 		}
@@ -76,7 +90,10 @@ report only; equal scores share a rank.`,
 	return cmd
 }
 
-func (f rcaFiles) read(env *environment) (in metrics.Input, err error) {
+func (f rcaFiles) read(ctx context.Context, env *environment) (in metrics.Input, err error) {
+	if tables, server := f.normal != "" && f.anomalous != "", f.prometheus != "" && len(f.match) > 0; tables == server {
+		return in, usageError{fault.New(fault.Invalid, "say what to compare: --normal and --anomalous, or --prometheus and --match").WithHint("secondline rca --help")}
+	}
 	if f.onset != "" {
 		at, err := metrics.ParseTime(f.onset)
 		if err != nil {
@@ -84,10 +101,12 @@ func (f rcaFiles) read(env *environment) (in metrics.Input, err error) {
 		}
 		in.Onset = &at
 	}
-	if in.Normal, err = readCSV(env, f.normal, metrics.ReadTable); err != nil {
-		return in, err
+	if f.prometheus != "" {
+		err = f.ask(ctx, &in)
+	} else if in.Normal, err = readCSV(env, f.normal, metrics.ReadTable); err == nil {
+		in.Anomalous, err = readCSV(env, f.anomalous, metrics.ReadTable)
 	}
-	if in.Anomalous, err = readCSV(env, f.anomalous, metrics.ReadTable); err != nil {
+	if err != nil {
 		return in, err
 	}
 	if f.graph != "" {
@@ -99,6 +118,38 @@ func (f rcaFiles) read(env *environment) (in metrics.Input, err error) {
 		in.Kinds, err = readCSV(env, f.kinds, metrics.ReadKinds)
 	}
 	return in, err
+}
+
+// ask reads the tables from Prometheus.
+func (f rcaFiles) ask(ctx context.Context, in *metrics.Input) error {
+	for _, d := range []time.Duration{f.baseline, f.window, f.step} {
+		if d <= 0 {
+			return usageError{fault.New(fault.Invalid, "--baseline, --window and --step are longer than nothing")}
+		}
+	}
+	client, err := prometheus.New(prometheus.Options{URL: f.prometheus, TokenFile: f.tokenFile})
+	if err != nil {
+		return usageError{err}
+	}
+	now := time.Now()
+	from := now.Add(-f.window)
+	if in.Onset != nil {
+		from = in.Onset.Add(-f.window / 3)
+	}
+	to := from.Add(f.window)
+	if to.After(now) {
+		to = now
+	}
+	normal, anomalous, err := client.Tables(ctx, prometheus.TableOptions{
+		Selectors: f.match, Step: f.step,
+		Normal: prometheus.Window{From: from.Add(-f.baseline), To: from.Add(-f.step)}, Anomalous: prometheus.Window{From: from, To: to},
+	})
+	if err != nil {
+		return err
+	}
+	in.Normal = metrics.Table{Name: f.prometheus + ", before", Columns: normal.Columns, Times: normal.Times, Values: normal.Values}
+	in.Anomalous = metrics.Table{Name: f.prometheus + ", since", Columns: anomalous.Columns, Times: anomalous.Times, Values: anomalous.Values}
+	return nil
 }
 
 func readCSV[T any](env *environment, path string, read func(io.Reader, string) (T, error)) (T, error) {
