@@ -1,7 +1,9 @@
 package remotetest
 
 import (
+	"bufio"
 	"cmp"
+	"io"
 	"os"
 	"os/exec"
 	"os/user"
@@ -139,12 +141,17 @@ func (p *Postgres) Ask(statement string) (string, error) {
 }
 
 // Session holds a session of an application open for the rest of the test, which
-// was given the statements. It does not wait until they have answered.
+// was given the statements. It waits until the session is there, and not until
+// they have answered.
 func (p *Postgres) Session(t testing.TB, application, statements string) {
 	t.Helper()
 	cmd := p.psql()
 	cmd.Env = []string{"PGAPPNAME=" + application}
 	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,9 +163,14 @@ func (p *Postgres) Session(t testing.TB, application, statements string) {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	if _, err := in.Write([]byte(statements + "\n")); err != nil {
+	if _, err := in.Write([]byte("\\echo connected\n" + statements + "\n")); err != nil {
 		t.Fatal(err)
 	}
+	answers := bufio.NewReader(out)
+	if line, err := answers.ReadString('\n'); line != "connected\n" {
+		t.Fatalf("psql said %q, %v", line, err)
+	}
+	go func() { _, _ = io.Copy(io.Discard, answers) }() // until the session ends: nothing that it says blocks it
 }
 
 // Await asks, for a minute at most, until the statement prints what is wanted: a
