@@ -33,17 +33,25 @@ func TestTheFewestCausesThatExplainAllAlerts(t *testing.T) {
 		why         string
 	}{
 		"one cause": {
-			[]string{"AshHigh", "HeatHigh"}, 0,
-			[]Cover{{"fire", map[string]string{"room": "kitchen", "owner": "ann"}, []string{"HeatHigh", "AshHigh"}}}, []string{}, "is confirmed: there is smoke in kitchen",
+			[]string{"AshHigh", "HeatHigh"},
+			0,
+			[]Cover{{"fire", map[string]string{"room": "kitchen", "owner": "ann"}, []string{"HeatHigh", "AshHigh"}}},
+			[]string{},
+			"is confirmed: there is smoke in kitchen",
 		},
 		"two faults": {
-			[]string{"GasHigh", "AshHigh"}, 10,
+			[]string{"GasHigh", "AshHigh"},
+			10,
 			[]Cover{{"fire", map[string]string{"room": "kitchen", "owner": "ann"}, []string{"HeatHigh", "AshHigh"}}, {"leak", map[string]string{}, []string{"GasHigh"}}},
-			[]string{}, "smoke in kitchen; leak explains GasHigh",
+			[]string{},
+			"smoke in kitchen; leak explains GasHigh",
 		},
 		"what nothing explains": {
-			[]string{"GasHigh", "Lonely"}, 0,
-			[]Cover{{"fire", map[string]string{"room": "kitchen", "owner": "ann"}, []string{"HeatHigh"}}}, []string{"GasHigh", "Lonely"}, "nothing found explains GasHigh, Lonely",
+			[]string{"GasHigh", "Lonely"},
+			0,
+			[]Cover{{"fire", map[string]string{"room": "kitchen", "owner": "ann"}, []string{"HeatHigh"}}},
+			[]string{"GasHigh", "Lonely"},
+			"nothing found explains GasHigh, Lonely",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

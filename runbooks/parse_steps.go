@@ -181,26 +181,6 @@ func (p *parser) action(s *Step, n *yamlx.Node, names []string) (Decoded, bool) 
 	return d, safe
 }
 
-// deed notes what a step does, or its undo.
-func (p *parser) deed(n *yamlx.Node, deed string) bool {
-	p.rb.Deeds = append(p.rb.Deeds, deed)
-	return p.allowed(n, deed)
-}
-
-// allowed checks a deed against what the causes forbid that the runbook cures.
-func (p *parser) allowed(n *yamlx.Node, deed string) bool {
-	action, _, _ := strings.Cut(deed, ".")
-	for _, cause := range p.rb.Cures {
-		for _, forbidden := range p.o.Forbidden[cause] {
-			if forbidden == deed || forbidden == action {
-				p.fail(n, RuleForbidden, "%s is forbidden for the cause %s, which this runbook cures", forbidden, cause)
-				return false
-			}
-		}
-	}
-	return true
-}
-
 // actionRun is the action whose part is an argv.
 const actionRun = "run"
 

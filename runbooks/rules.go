@@ -83,9 +83,8 @@ cannot tell; only true lets the run begin. The engine asks again right before th
 		text = `A secret is named, and never written.
 secret/NAME, as a whole value, stands for a secret of the agent: in env of a script, in headers of http, as the password of sql, and
 nowhere else. The agent reads it when the step acts; plans, digests, journals, reports and recordings hold the reference alone, and what
-a program prints of it is redacted. A value that is written out where the action takes a secret, under a name that sounds like one
-(PASSWORD, TOKEN, DB_PASS), is refused: everybody who may read the runbook would have it. What stands elsewhere, as in the arguments of
-run, is not judged.`
+a program prints of it is redacted. A value that is written out where the action takes a secret, under a name like PASSWORD or API_TOKEN,
+is refused: everybody who may read the runbook would have it. What stands elsewhere, as in the arguments of run, is not judged.`
 	case RuleForbidden:
 		text = `A cure does nothing that its cause forbids.
 A cause says in forbids what makes it worse: an action (process), or a deed of one (unit.restarted, run.rm, where the word after run is

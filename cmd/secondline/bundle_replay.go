@@ -254,11 +254,11 @@ func (h *recordedHost) Read(_ context.Context, _ remote.Runner, probe string, ar
 		}
 		return f.Value, nil
 	}
-	what := probe
+	words := []string{probe}
 	for _, name := range slices.Sorted(maps.Keys(args)) {
-		what += fmt.Sprintf(" %s=%q", name, args[name])
+		words = append(words, fmt.Sprintf("%s=%q", name, args[name]))
 	}
-	return nil, h.unread("reading", what)
+	return nil, h.unread("reading", strings.Join(words, " "))
 }
 
 func (h *recordedHost) unread(kind, what string) error {
