@@ -1,70 +1,35 @@
 package causes_test
 
 import (
-	"bytes"
-	"encoding/json"
-	"io/fs"
+	"maps"
 	"os"
-	"path/filepath"
+	"slices"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/secondline-ops/secondline/diagnostics"
+	"github.com/secondline-ops/secondline/diagnostics/cases"
 )
 
-// recorded is a case: facts with the truth about them.
-type recorded struct {
-	About   string              `json:"about"`
-	Made    string              `json:"made"` // recorded, or written by hand, and after what
-	Subject diagnostics.Subject `json:"subject"`
-	Want    wanted              `json:"want"`
-	Facts   []diagnostics.Fact  `json:"facts"`
-}
+// recorded is a case, and wanted its truth, as cause test tries them.
+type (
+	recorded = cases.Case
+	wanted   = cases.Truth
+)
 
-// wanted is the truth. Every cause besides the wanted one and those that follow
-// from it must be below likely.
-type wanted struct {
-	Cause   string            `json:"cause,omitempty"`
-	Object  map[string]string `json:"object,omitempty"`
-	Band    diagnostics.Band  `json:"band,omitempty"`
-	Unknown bool              `json:"unknown,omitempty"`
-	Follows []string          `json:"follows,omitempty"`
-}
-
-func (w wanted) allowed() map[string]bool {
-	allowed := map[string]bool{w.Cause: true}
-	for _, id := range w.Follows {
-		allowed[id] = true
-	}
-	return allowed
-}
-
-func loadCases(t *testing.T) map[string]recorded {
+func loadCases(t testing.TB) map[string]recorded {
 	t.Helper()
-	cases := map[string]recorded{}
-	err := filepath.WalkDir("testdata", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || filepath.Ext(path) != ".json" {
-			return err
-		}
-		data, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		var c recorded
-		dec := json.NewDecoder(bytes.NewReader(data))
-		dec.DisallowUnknownFields()
-		cases[path] = c
-		if err := dec.Decode(&c); err != nil {
-			return err
-		}
-		cases[path] = c
-		return nil
-	})
-	if err != nil || len(cases) == 0 {
-		t.Fatalf("%d cases, %v", len(cases), err)
+	all, err := cases.Load(os.DirFS("testdata"))
+	if err != nil || len(all) == 0 {
+		t.Fatalf("%d cases, %v", len(all), err)
 	}
-	return cases
+	return all
+}
+
+func check(t *testing.T, cat *diagnostics.Catalogue, c recorded) {
+	t.Helper()
+	for _, problem := range c.Check(cat) {
+		t.Error(problem)
+	}
 }
 
 func TestRecordedCases(t *testing.T) {
@@ -75,7 +40,7 @@ func TestRecordedCases(t *testing.T) {
 		covered[c.Want.Cause] = true
 		t.Run(file, func(t *testing.T) {
 			t.Parallel()
-			c.check(t, cat)
+			check(t, cat, c)
 		})
 	}
 	for _, cause := range cat.All() {
@@ -85,52 +50,22 @@ func TestRecordedCases(t *testing.T) {
 	}
 }
 
-// check ranks the facts and compares with the truth.
-func (c recorded) check(t *testing.T, cat *diagnostics.Catalogue) {
-	t.Helper()
-	d := diagnostics.Rank(cat, c.Facts, c.Subject)
-	if d.Unknown != c.Want.Unknown {
-		t.Errorf("unknown is %v: %s", d.Unknown, d.Why)
-	}
-	allowed := c.Want.allowed()
-	for _, h := range d.Hypotheses {
-		if (h.Band == diagnostics.Confirmed || h.Band == diagnostics.Likely) && !allowed[h.Cause] {
-			t.Errorf("claims %s %v, %s", h.Cause, h.Object, h.Band)
+// BenchmarkRankFiftyEntities ranks every cause for fifty hosts: the recorded
+// ones, healthy and not.
+func BenchmarkRankFiftyEntities(b *testing.B) {
+	cat, _ := catalogue(b)
+	all := loadCases(b)
+	hosts := make([]recorded, 0, 50)
+	for _, file := range slices.Sorted(maps.Keys(all)) {
+		if hosts = append(hosts, all[file]); len(hosts) == cap(hosts) {
+			break
 		}
 	}
-	if c.Want.Cause == "" {
-		return
+	b.ResetTimer()
+	for b.Loop() {
+		for _, host := range hosts {
+			diagnostics.Rank(cat, host.Facts, host.Subject)
+		}
 	}
-	if len(d.Hypotheses) == 0 {
-		t.Fatalf("no hypotheses: %s", d.NotLookedAt)
-	}
-	top := d.Hypotheses[0]
-	if top.Cause != c.Want.Cause || top.Band != c.Want.Band || !cmp.Equal(top.Object, c.Want.Object) {
-		t.Errorf("top is %s %v, %s: %s", top.Cause, top.Object, top.Band, d.Why)
-	}
-	if !top.Explains {
-		t.Error("the cause does not explain the alert")
-	}
-}
-
-// TestLosingOneFactNeverMakesAWrongCause takes each fact away in turn, as if its
-// probe had timed out.
-func TestLosingOneFactNeverMakesAWrongCause(t *testing.T) {
-	t.Parallel()
-	cat, _ := catalogue(t)
-	for file, c := range loadCases(t) {
-		t.Run(file, func(t *testing.T) {
-			t.Parallel()
-			allowed := c.Want.allowed()
-			for i := range c.Facts {
-				facts := append([]diagnostics.Fact{}, c.Facts...)
-				facts[i].Status, facts[i].Value = diagnostics.TimedOut, nil
-				for _, h := range diagnostics.Rank(cat, facts, c.Subject).Hypotheses {
-					if h.Band == diagnostics.Confirmed && !allowed[h.Cause] {
-						t.Errorf("without %s it confirms %s", c.Facts[i].ID, h.Cause)
-					}
-				}
-			}
-		})
-	}
+	b.ReportMetric(float64(len(cat.All())), "causes")
 }

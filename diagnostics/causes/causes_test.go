@@ -10,7 +10,7 @@ import (
 	"github.com/secondline-ops/secondline/plugins/bundled"
 )
 
-func catalogue(t *testing.T) (*diagnostics.Catalogue, *diagnostics.ProbeSet) {
+func catalogue(t testing.TB) (*diagnostics.Catalogue, *diagnostics.ProbeSet) {
 	t.Helper()
 	ofPlugins, err := bundled.Declared(bundled.Names()...)
 	if err != nil {

@@ -83,7 +83,7 @@ func (d database) record(t *testing.T) {
 	if err := json.Unmarshal([]byte(text), &c); err != nil {
 		t.Fatal(err)
 	}
-	c.check(t, cat)
+	check(t, cat, c)
 	save(t, filepath.Join("testdata", d.file), text+"\n")
 }
 

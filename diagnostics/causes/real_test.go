@@ -260,7 +260,7 @@ func examine(t *testing.T, file, mount string, c recorded) {
 	if err := json.Unmarshal([]byte(text), &c); err != nil {
 		t.Fatal(err)
 	}
-	c.check(t, cat)
+	check(t, cat, c)
 	if recording() {
 		save(t, filepath.Join("testdata", file), text+"\n")
 	}
