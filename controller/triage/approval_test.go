@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/secondline-ops/secondline/controller/incident"
+	"github.com/secondline-ops/secondline/diagnostics"
 	"github.com/secondline-ops/secondline/runbooks"
 )
 
@@ -38,5 +39,34 @@ func TestAYesToAnOlderPlanIsNotOneOfTheTwo(t *testing.T) {
 	}})
 	if got := Decide(Situation{Incident: in, HasAgent: true, Catalogue: shelf(), Policy: DefaultPolicy(), Now: t0}); got.Action != Wait || got.Reason != WaitingForApproval {
 		t.Errorf("got %s because %s, by %q", got.Action, got.Reason, got.By)
+	}
+}
+
+// TestWhoMayHaveItWithoutAYes: with a grant of auto the asking of a person is
+// enough, and so is a confirmed cause; what is only likely still asks.
+func TestWhoMayHaveItWithoutAYes(t *testing.T) {
+	t.Parallel()
+	granted := policy(func(p *Policy) {
+		p.Grants = []Grant{{Runbook: "rotate", Target: "web1", Level: runbooks.Auto, By: "ada", Expires: t0.Add(time.Hour)}}
+	})
+	for name, c := range map[string]struct {
+		run    incident.Run
+		effect runbooks.Effect
+		policy Policy
+		want   Action
+	}{
+		"a person asked":                        {incident.Run{RequestedBy: "bob"}, runbooks.Write, granted, Remediate},
+		"a person asked, without a grant":       {incident.Run{RequestedBy: "bob"}, runbooks.Write, DefaultPolicy(), AwaitApproval},
+		"a person asked for what is not undone": {incident.Run{RequestedBy: "bob"}, runbooks.Irreversible, granted, AwaitApproval},
+		"a confirmed cause":                     {incident.Run{Hypothesis: &incident.HypothesisRef{Band: diagnostics.Confirmed}}, runbooks.Write, granted, Remediate},
+		"a likely cause":                        {incident.Run{Hypothesis: &incident.HypothesisRef{Band: diagnostics.Likely}}, runbooks.Write, granted, AwaitApproval},
+		"a likely cause, a person asked":        {incident.Run{RequestedBy: "bob", Hypothesis: &incident.HypothesisRef{Band: diagnostics.Likely}}, runbooks.Write, granted, AwaitApproval},
+		"nobody asked":                          {incident.Run{}, runbooks.Write, granted, AwaitApproval},
+	} {
+		run := c.run
+		run.Runbook, run.Plan = "rotate", plan(c.effect)
+		if got := (Situation{Incident: firing(incident.Diagnosing), Policy: c.policy, Now: t0}).weighPlan(&run); got.Action != c.want {
+			t.Errorf("%s: %s because %s, want %s", name, got.Action, got.Reason, c.want)
+		}
 	}
 }
