@@ -45,14 +45,15 @@ func TestCollectReadsEachQuestionOnce(t *testing.T) {
 }
 
 // TestCausesThatNameTheAlertComeFirst, with what they may follow from, although
-// the other cause would have the warmest room looked at, too.
+// another cause would have something read that costs much less.
 func TestCausesThatNameTheAlertComeFirst(t *testing.T) {
 	t.Parallel()
 	for alert, want := range map[string][]string{
 		"HeatHigh": {"room.list#1 ", "room.state#1 room=kitchen", "room.history#1 room=kitchen", "room.state#2 room=hall"},
-		"AshHigh":  {"room.list#1 ", "room.state#1 room=kitchen", "room.history#1 room=kitchen", "room.state#2 room=hall"},
+		"AshHigh":  {"room.list#1 ", "room.state#1 room=kitchen", "room.state#2 room=hall", "room.history#1 room=kitchen"},
 	} {
 		w := newWorld().rooms(map[string]float64{"kitchen": 80, "hall": 20}, false, 1)
+		w.probes["room.history"].spec.CostSeconds = 60
 		set := w.probeSet(t)
 		var began []string
 		c := collector(set)
