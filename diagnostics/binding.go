@@ -134,7 +134,7 @@ func (b *binding) read(readings []reading, facts factIndex) *binding {
 		}
 		fact, ok := facts[factKey(r.probe, args)]
 		if !ok {
-			b.miss(r, describe(r.probe, args)+" was not read")
+			b.miss(r, describe(r.probe, args)+notAsked)
 			continue
 		}
 		b.cites[r.name] = fact.ID

@@ -47,6 +47,9 @@ evidence:
 	if got := ids(facts); !slices.Equal(got, []string{"room.list#1 ", "room.state#1 room=kitchen", "room.history#1 room=kitchen"}) {
 		t.Errorf("read %q", got)
 	}
+	if want := []string{"1 reading of other causes not made, because what was found explains the alert"}; !slices.Equal(d.NotLookedAt, want) {
+		t.Errorf("not looked at: %q", d.NotLookedAt)
+	}
 	if top := d.Hypotheses[0]; top.Cause != "fire" || top.Band != Confirmed {
 		t.Errorf("top is %s, %s", top.Cause, top.Band)
 	}

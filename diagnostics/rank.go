@@ -37,7 +37,8 @@ func Rank(cat *Catalogue, facts []Fact, subject Subject) Diagnosis {
 			found = append(found, w)
 		}
 	}
-	d := conclude(found, gaps.sentences(), subject.AlertNames(), indexCauses(cat.All()))
+	d := conclude(found, subject.AlertNames(), indexCauses(cat.All()))
+	d.NotLookedAt = gaps.sentences(!d.Unknown)
 	d.Why = explain(d, alert.doubt(found), facts, gaps)
 	d.Subject = &subject
 	return d
@@ -176,7 +177,7 @@ func (w weighed) band() Band {
 
 // conclude shares certainty among the hypotheses, orders them, and says which
 // of them explain the alerts.
-func conclude(found []weighed, gaps, alerts []string, all causeIndex) Diagnosis {
+func conclude(found []weighed, alerts []string, all causeIndex) Diagnosis {
 	odds := make([]float64, len(found))
 	for i, w := range found {
 		odds[i] = w.odds
@@ -186,7 +187,7 @@ func conclude(found []weighed, gaps, alerts []string, all causeIndex) Diagnosis 
 		found[i].Band = found[i].band()
 	}
 	slices.SortStableFunc(found, compare)
-	d := Diagnosis{Hypotheses: make([]Hypothesis, 0, len(found)), NotLookedAt: gaps}
+	d := Diagnosis{Hypotheses: make([]Hypothesis, 0, len(found))}
 	ranked := rootsFirst(found)
 	for _, w := range ranked {
 		d.Hypotheses = append(d.Hypotheses, w.Hypothesis)

@@ -1,6 +1,7 @@
 package diagnostics
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -21,11 +22,23 @@ func (g gaps) add(known *binding, cause *Cause) {
 	}
 }
 
-// sentences returns one line for each gap, in order.
-func (g gaps) sentences() []string {
-	out := make([]string, 0, len(g))
+// notAsked ends the sentence about a reading that nobody asked for.
+const notAsked = " was not read"
+
+// sentences returns one line for each gap, in order. Once a cause is found, what
+// was not asked for could have been: the collection ends with a proof. Then one
+// line stands for all of it.
+func (g gaps) sentences(found bool) []string {
+	out, unneeded := make([]string, 0, len(g)), 0
 	for _, why := range slices.Sorted(maps.Keys(g)) {
+		if found && strings.HasSuffix(why, notAsked) {
+			unneeded++
+			continue
+		}
 		out = append(out, withOpen(why, slices.Sorted(slices.Values(g[why]))))
+	}
+	if unneeded > 0 {
+		out = append(out, fmt.Sprintf("%s of other causes not made, because what was found explains the alert", counted(unneeded, "reading")))
 	}
 	return out
 }
